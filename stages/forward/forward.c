@@ -8,6 +8,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/fingerprint.h"
 #include "../../common/wire/run_id.h"
+#include "forward_begin.h"
 #include "forward_check.h"
 #include "forward_emit.h"
 #include "forward_impl.h"
@@ -206,65 +207,6 @@ int forward_check_commit(struct forward *f, const struct solution_view *v, uint6
     return 0;
 }
 
-uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest)
-{
-    const uint64_t share = mem / (uint64_t)ways;
-
-    if (row * tokens <= share)
-        return share;
-    return share > row * largest ? share - row * largest : 0;
-}
-
-int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e)
-{
-    const struct chunk_view *v = &f->held[i].view;
-    void *h, *x;
-
-    if (store_load(w->store, i, 0, &h, &x, e) < 0 || model_embed(f->model, v->ids, v->T, h, e) < 0)
-        return -1;
-    seen_embed(&f->held[i].seen, v->T, h);
-    return store_save(w->store, i, 1, 0, e);
-}
-
-/* Room for all chunks, and their embeddings. */
-static int start_way(struct forward *f, struct way *w, struct err *e)
-{
-    const uint64_t row = config_row(f->c) * sizeof(float) + f->kept,
-                   features = held_features(f->held, f->count),
-                   mem = f->o.mem > features ? f->o.mem - features : 0;
-
-    w->store =
-        store_open(forward_budget(mem, (uint64_t)f->ways, row, f->tokens, f->t_max), f->o.tmp, e);
-    if (!w->store)
-        return -1;
-    for (size_t i = 0; i < f->count; i++) {
-        size_t T = f->held[i].view.T;
-        if (store_add(w->store, T * config_row(f->c) * sizeof(float), T * f->kept, e) < 0)
-            return -1;
-    }
-    for (size_t i = 0; i < f->count; i++)
-        if (forward_embed(f, w, i, e) < 0)
-            return -1;
-    return 0;
-}
-
-static int start(struct forward *f, struct err *e)
-{
-    size_t n;
-
-    for (size_t i = 0; i < f->count; i++)
-        if (f->held[i].view.T > f->t_max)
-            f->t_max = f->held[i].view.T;
-    if (mem_mul(f->t_max, f->kept + config_row(f->c) * sizeof(float), &n) < 0)
-        return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
-    if (!(f->site_w = mem_raw(f->t_max, sizeof *f->site_w, e)) || emit_start(f, e) < 0)
-        return -1;
-    for (int w = 0; w < f->ways; w++)
-        if (start_way(f, &f->way[w], e) < 0)
-            return -1;
-    return 0;
-}
-
 /* One chunk on one way to the stop of s[0 .. count). *kept: what the store keeps of it there, the
  * rows of the sites as they travel among it. */
 static int way_step(struct forward *f, struct way *w, size_t i, const struct site *s, size_t count,
@@ -276,7 +218,7 @@ static int way_step(struct forward *f, struct way *w, size_t i, const struct sit
                  after = block_kept(w->block, stop, r.T, f->o.acts);
     void *h, *x;
 
-    if (store_load(w->store, i, before, &h, &x, e) < 0 ||
+    if (store_load(w->store, f->held[i].place, before, &h, &x, e) < 0 ||
         block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0 ||
         emit_gather_before(f, i, s, count, x, e) < 0)
         return -1;
@@ -284,7 +226,7 @@ static int way_step(struct forward *f, struct way *w, size_t i, const struct sit
     if (emit_gather(f, i, s, count, x, e) < 0)
         return -1;
     *kept = x;
-    return store_save(w->store, i, block_step_writes(w->block, stop), after, e);
+    return store_save(w->store, f->held[i].place, block_step_writes(w->block, stop), after, e);
 }
 
 /* Those of the sequences in this block. */
@@ -312,7 +254,7 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
     for (size_t t = 0; t < r.T; t++)
         c->w[t] = 1;
     if (f->o.attention_weights &&
-        (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
+        (store_load(f->way[0].store, f->held[i].place, 0, &h, &x, e) < 0 ||
          forward_weights_make(f->way[0].block, &r, h, f->o.weight_min, c->w, &uniform, e) < 0))
         return -1;
     if (f->o.by_modality || f->o.clip.high > 0)
@@ -365,9 +307,9 @@ static int finish_block(struct forward *f, struct way *w, size_t index, struct e
         const size_t kept = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0;
         void *h, *x;
 
-        if (store_load(w->store, i, kept, &h, &x, e) < 0 ||
+        if (store_load(w->store, f->held[i].place, kept, &h, &x, e) < 0 ||
             block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0 ||
-            store_save(w->store, i, 1, 0, e) < 0)
+            store_save(w->store, f->held[i].place, 1, 0, e) < 0)
             return -1;
     }
     return 0;
@@ -456,12 +398,45 @@ static int pass_block(struct forward *f, size_t index, const struct forward_io *
     return 0;
 }
 
-/* The sites of one stop: s[0 .. count). */
-static int run_stop(struct forward *f, const struct site *s, size_t count,
-                    const struct forward_io *io, struct err *e)
+static int run_chunk(struct forward *f, size_t i, const struct site *s, size_t count,
+                     const struct forward_io *io, struct err *e)
 {
-    f->stop = s;
-    f->stop_count = count;
+    const int rc = s->block < f->c->layers ? stop_chunk(f, i, s, count, io, e)
+                                           : tower_stop(f, i, s, count, io, e);
+
+    return rc < 0 ? err_prefix(e, "block %zu, %s, chunk %llu", s->block, s->name,
+                               (unsigned long long)f->held[i].view.chunk)
+                  : 0;
+}
+
+/* The first stop, while chunks still come: each as it is there. Weights go out with chunk 0. */
+static int run_as_they_come(struct forward *f, const struct site *s, size_t count,
+                            const struct forward_io *io, struct err *e)
+{
+    for (int more = 1; more;) {
+        size_t i = 0;
+
+        while (i < f->count && f->held[i].begun)
+            i++;
+        if (i == f->count) {
+            if ((more = io->more(io->ctx, e)) < 0)
+                return -1;
+            continue;
+        }
+        if (io->progress)
+            io->progress(io->ctx, s->block, s->name, i, f->count);
+        if (begin_chunk(f, i, e) < 0 ||
+            (f->held[i].view.chunk == 0 && emit_weights(f, 0, io, e) < 0) ||
+            run_chunk(f, i, s, count, io, e) < 0)
+            return -1;
+    }
+    f->come = 1;
+    return 0;
+}
+
+static int run_all(struct forward *f, const struct site *s, size_t count,
+                   const struct forward_io *io, struct err *e)
+{
     if (emit_weights(f, 0, io, e) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++) {
@@ -469,11 +444,20 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
             continue;
         if (io->progress)
             io->progress(io->ctx, s->block, s->name, i, f->count);
-        if ((s->block < f->c->layers ? stop_chunk(f, i, s, count, io, e)
-                                     : tower_stop(f, i, s, count, io, e)) < 0)
-            return err_prefix(e, "block %zu, %s, chunk %llu", s->block, s->name,
-                              (unsigned long long)f->held[i].view.chunk);
+        if (run_chunk(f, i, s, count, io, e) < 0)
+            return -1;
     }
+    return 0;
+}
+
+/* The sites of one stop: s[0 .. count). */
+static int run_stop(struct forward *f, const struct site *s, size_t count,
+                    const struct forward_io *io, struct err *e)
+{
+    f->stop = s;
+    f->stop_count = count;
+    if ((f->come ? run_all(f, s, count, io, e) : run_as_they_come(f, s, count, io, e)) < 0)
+        return -1;
     if (is_last(f, s[count - 1].order))
         return io->last ? await_last(f, io, e) : 0;
     /* the full way first: it need not wait, and others are still solving */
@@ -568,7 +552,9 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
     for (size_t i = 0; i < f->sites->tower; i++)
         if (run_block(f, sites_block(f->sites, i), io, e) < 0)
             return -1;
-    if (tower_join(f, e) < 0 || start(f, e) < 0 || (first = state_load(f, io, e)) < 0)
+    f->come = !io->more;
+    if (tower_join(f, e) < 0 || begin_stores(f, e) < 0 || (f->come && begin_all(f, e) < 0) ||
+        (first = state_load(f, io, e)) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++)
         seen_drop_features(&f->held[i].seen);

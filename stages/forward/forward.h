@@ -30,8 +30,8 @@ struct forward;
 
 /* m: borrowed */
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e);
-/* Takes a chunk (before forward_run): *chunk is NULL then; one that came before is left as it is.
- * Checked against the model's vocabulary and context. */
+/* Takes a chunk (before forward_run, or when it asks for more): *chunk is NULL then; one that came
+ * before is left as it is. Checked against the model's vocabulary and context. */
 int forward_add(struct forward *f, struct msg **chunk, struct err *e);
 /* A commit that came, with this checksum: is it one of a site of the model, with every linear in
  * its shape, on a grid that is known? 0; 1: it came before; -1: it does not fit, or came before
@@ -54,10 +54,5 @@ const struct first_found *forward_first(const struct forward *f);
 int forward_one_modality(const struct forward *f);
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e);
 void forward_close(struct forward **f);
-
-/* What one of `ways` streams may keep in memory of states of `row` bytes a token: an equal share
- * of mem; when its tokens do not all fit, less the room that a chunk from the file is worked on
- * in, `largest` tokens. */
-uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest);
 
 #endif

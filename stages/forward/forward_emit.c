@@ -22,7 +22,7 @@ static size_t number_in_block(const struct forward *f, const struct site *s)
     return s->order - f->sites->first[s->block];
 }
 
-int emit_start(struct forward *f, struct err *e)
+int emit_room(struct forward *f, struct err *e)
 {
     size_t widest = 0, n;
 
@@ -33,6 +33,7 @@ int emit_start(struct forward *f, struct err *e)
         return 0;
     if (mem_mul(f->t_max, widest * dtype_size(f->o.acts), &n) < 0)
         return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
+    free(f->gathered);
     return (f->gathered = mem_raw(n, 1, e)) ? 0 : -1;
 }
 
@@ -195,7 +196,7 @@ int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, st
             const size_t T = f->held[i].view.T,
                          bytes = block_kept(f->way[w].block, s->stop, T, f->o.acts);
 
-            if (store_load(f->way[w].store, i, bytes, &h, &x, e) < 0)
+            if (store_load(f->way[w].store, f->held[i].place, bytes, &h, &x, e) < 0)
                 return -1;
             kept[w] = x;
         }

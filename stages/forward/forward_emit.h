@@ -11,7 +11,7 @@
 #include "forward_impl.h"
 
 /* Room for the rows of the largest chunk. */
-int emit_start(struct forward *f, struct err *e);
+int emit_room(struct forward *f, struct err *e);
 /* At the stop of s[0 .. count), which the first way has reached: the rows that experts there come
  * from are taken out of what was kept at the stop before, or is kept at this one. */
 int emit_gather_before(struct forward *f, size_t i, const struct site *s, size_t count,

@@ -11,6 +11,7 @@
 #include "../../common/model/cost.h"
 #include "../../common/model/sight.h"
 #include "../../common/model/vision.h"
+#include "forward_begin.h"
 
 #define UNDER_WAY 2.5 /* messages that are made, packed or waiting, where credit allows them */
 

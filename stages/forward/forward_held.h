@@ -15,6 +15,8 @@ struct held {
     struct seen seen; /* what its images are in the decoder */
     void *kept;       /* [kept_room] of the tower's block at work; NULL: nothing */
     size_t kept_room;
+    size_t place; /* in the stores, once it has begun */
+    int begun;
     size_t from;      /* the block it goes on at; those before have passed already */
     uint64_t commits; /* that it has passed them with: as forward.passed */
 };

@@ -27,6 +27,7 @@ struct forward {
     const struct sites *sites;
     struct held *held; /* in chunk order */
     size_t count, cap;
+    int come; /* all of them have */
     uint64_t tokens, images, uniform, zero;
     struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
@@ -42,8 +43,5 @@ struct forward {
     size_t stop_count;
     uint64_t passed; /* digest of the commits of all sites so far, in their order */
 };
-
-/* Hidden states of chunk i before the first block. */
-int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e);
 
 #endif

@@ -13,6 +13,7 @@
 #include "../../common/wire/follow.h"
 #include "../../common/wire/msg_solution.h"
 #include "../../common/wire/pump.h"
+#include "forward_begin.h"
 #include "forward_opts.h"
 
 #define CHUNKS_CREDIT 1024 /* token ids are small */
@@ -28,6 +29,8 @@ struct forward_io_links {
     struct follow *follow;
     struct run_id run; /* of the rows, and so of the commits */
     struct forward *core;
+    struct pump chunks_pump;
+    size_t enough;      /* chunks for which it rests */
     int placed;         /* another comes in place of this worker, or of its reducer */
     int asked, ended;   /* rows are asked for again; the last of them are sent */
     uint64_t awaited;   /* order of the site whose commit is awaited */
@@ -203,9 +206,53 @@ static void say_first(const struct first_found *x)
                  100 * x->energy, x->site, (unsigned long long)x->block, 100 * x->weight);
 }
 
-static int run_core(struct forward_io_links *l, struct err *e)
+/* All chunks have come. */
+static void say_chunks(const struct forward *f)
+{
+    log_info("%zu chunk%s, %llu tokens", forward_chunks(f), plural_s(forward_chunks(f)),
+             (unsigned long long)forward_tokens(f));
+    if (forward_one_modality(f))
+        log_warn("--modality-weights: all tokens of the chunks here are of one modality: "
+                 "weighing them changes nothing");
+    status_tokens(forward_tokens(f));
+    say_lanes(f);
+}
+
+static int has_enough(void *ctx)
+{
+    const struct forward_io_links *l = ctx;
+
+    return forward_chunks(l->core) >= l->enough;
+}
+
+/* Until so many chunks are here, or there are no more. 1; 0: asked to stop; -1. */
+static int take_chunks(struct forward_io_links *l, size_t enough, struct err *e)
+{
+    int rc;
+
+    l->enough = enough;
+    rc = pump_run(&l->chunks_pump, e);
+    if (rc == 0)
+        err_set(e, ERR_DATA, "told to stop before all chunks had come");
+    return rc;
+}
+
+static int more(void *ctx, struct err *e)
+{
+    struct forward_io_links *l = ctx;
+
+    if (take_chunks(l, forward_chunks(l->core) + 1, e) <= 0)
+        return -1;
+    if (has_enough(l))
+        return 1;
+    say_chunks(l->core);
+    return 0;
+}
+
+static int run_core(struct forward_io_links *l, int all, struct err *e)
 {
     struct forward_io io = {.ctx = l,
+                            .more = all ? NULL : more,
                             .emit = emit,
                             .emit_images = emit_images,
                             .commit = commit,
@@ -215,13 +262,8 @@ static int run_core(struct forward_io_links *l, struct err *e)
     struct forward *f = l->core;
     int rc;
 
-    log_info("%zu chunk%s, %llu tokens", forward_chunks(f), plural_s(forward_chunks(f)),
-             (unsigned long long)forward_tokens(f));
-    if (forward_one_modality(f))
-        log_warn("--modality-weights: all tokens of the chunks here are of one modality: "
-                 "weighing them changes nothing");
-    status_tokens(forward_tokens(f));
-    say_lanes(f);
+    if (all)
+        say_chunks(f);
     rc = forward_run(f, &io, e);
     if (rc == 0)
         say_first(forward_first(f));
@@ -236,18 +278,24 @@ static int run_core(struct forward_io_links *l, struct err *e)
     return rc;
 }
 
-/* All chunks first: they are token ids, small beside everything that follows. The writer's end mark
- * says that it has taken the last commit's confirmation; without it this worker would leave a peer
- * waiting. A worker that got no chunks also has all commits before it. */
+/* It begins with the first chunk where that can be, else when all have come: they are token ids,
+ * small beside everything that follows. The writer's end mark says that it has taken the last
+ * commit's confirmation; without it this worker would leave a peer waiting. A worker that got no
+ * chunks also has all commits before it. */
 static int serve(struct forward_io_links *l, struct err *e)
 {
-    struct pump p = {
-        .ctx = l, .in = {{.link = l->chunks, .take = chunks_take}}, .out = {l->rows, l->images}};
-    int rc = pump_run(&p, e);
+    struct pump p = {.ctx = l,
+                     .in = {{.link = l->chunks, .take = chunks_take}},
+                     .out = {l->rows, l->images},
+                     .done = has_enough};
+    int rc, all;
 
-    if (rc == 0)
-        rc = err_set(e, ERR_DATA, "told to stop before all chunks had come");
-    if (rc > 0 && forward_chunks(l->core) > 0 && run_core(l, e) < 0)
+    l->chunks_pump = p;
+    rc = take_chunks(l, 1, e);
+    all = !forward_may_begin(l->core);
+    if (rc > 0 && all)
+        rc = take_chunks(l, SIZE_MAX, e);
+    if (rc > 0 && forward_chunks(l->core) > 0 && run_core(l, all, e) < 0)
         rc = -1;
     if (l->ended)
         p.out[0] = NULL;

@@ -12,6 +12,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/wire/frame.h"
 #include "forward_acts.h"
+#include "forward_begin.h"
 #include "forward_impl.h"
 
 #define STREAM "stream"
@@ -71,7 +72,7 @@ static int chunk_write_state(struct forward *f, size_t i, size_t next, int fd, c
         goto out;
     }
     for (int w = 0; w < f->ways; w++) {
-        if (store_load(f->way[w].store, i, 0, &h, &x, e) < 0)
+        if (store_load(f->way[w].store, f->held[i].place, 0, &h, &x, e) < 0)
             goto out;
         memcpy(to[w], h, a.T * a.K * sizeof(float));
     }
@@ -182,9 +183,9 @@ static int chunk_read_state(struct forward *f, size_t i, int fd, const char *pat
             err_prefix(e, "'%s'", path);
     }
     for (int w = 0; w < f->ways && rc == 0; w++)
-        if ((rc = store_load(f->way[w].store, i, 0, &h, &x, e)) == 0) {
+        if ((rc = store_load(f->way[w].store, f->held[i].place, 0, &h, &x, e)) == 0) {
             memcpy(h, (w ? a.xf : a.x)->data, a.T * a.K * sizeof(float));
-            rc = store_save(f->way[w].store, i, 1, 0, e);
+            rc = store_save(f->way[w].store, f->held[i].place, 1, 0, e);
         }
     msg_destroy(&m);
     return rc;
@@ -212,7 +213,7 @@ static int lane_load(struct forward *f, size_t i, size_t end, struct err *bad, s
     free(path);
     for (size_t k = i; k < end; k++) {
         for (int w = 0; w < f->ways && rc < 0; w++)
-            if (forward_embed(f, &f->way[w], k, e) < 0)
+            if (begin_embed(f, &f->way[w], k, e) < 0)
                 return -1;
         f->held[k].from = rc < 0 ? 0 : s.next;
         f->held[k].commits = s.commits;

@@ -46,6 +46,9 @@ struct forward_opts {
 
 struct forward_io {
     void *ctx;
+    /* Waits for another chunk, which forward_add is given. 1; 0: there are no more; -1. NULL: all
+     * have come. */
+    int (*more)(void *ctx, struct err *e);
     /* Sends a message; takes it over (*m NULL) when it succeeds. */
     int (*emit)(void *ctx, struct msg **m, struct err *e);
     /* The same for the rows of images by themselves, with images_apart. */

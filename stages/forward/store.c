@@ -34,16 +34,24 @@ struct store *store_open(uint64_t budget, const char *tmp_dir, struct err *e)
     return s;
 }
 
+/* It is made when it is used next. */
+static void area_fit(void **area, size_t *max, size_t bytes)
+{
+    if (bytes <= *max)
+        return;
+    free(*area);
+    *area = NULL;
+    *max = bytes;
+}
+
 static int spill(struct store *s, struct slot *t, struct err *e)
 {
     if (spill_make(&s->file, e) < 0)
         return -1;
     t->at = s->spilled;
     s->spilled += (uint64_t)t->h_bytes + t->x_bytes;
-    if (t->h_bytes > s->h_max)
-        s->h_max = t->h_bytes;
-    if (t->x_bytes > s->x_max)
-        s->x_max = t->x_bytes;
+    area_fit(&s->h, &s->h_max, t->h_bytes);
+    area_fit(&s->x, &s->x_max, t->x_bytes);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 # pipe.bats - the job as a shell pipe: every stage's stream kept in a file and replayed, recorded problems, a pipe whose end goes away.
 bats_require_minimum_version 1.5.0
 load model.bash
+load bounds.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
@@ -72,6 +73,22 @@ sums() { # DIR: of everything but the folder of what varies
     ptq forward --model "$M" --inputs full --quiet <chunks.ptq | ptq reduce --quiet >full.ptq
     ptq inspect --json full.ptq | jq -e -s '[.. | objects | select(.kind? == "problem")] | length > 0'
     run -1 ptq diff --json problems.ptq full.ptq
+}
+
+@test "rows of the first chunk go out before the second has come: the same checkpoint" {
+    head -c 4 chunks.ptq | grep -q PTQ1
+    read -r -a n < <(od -An -v -tu8 -j8 -N$((8 * $(od -An -tu4 -j4 -N4 chunks.ptq))) chunks.ptq | xargs)
+    first=$((8 + 8 * ${#n[@]} + $(IFS=+; echo "${n[*]}")))
+    mkfifo late
+    ptq forward --model "$M" --follow late-out --quiet <late 2>late.log | tee late.acts | ptq reduce --quiet |
+        ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" late-out --quiet 3>&- &
+    exec 4>late
+    head -c $first chunks.ptq >&4
+    until_true test -s late.acts
+    tail -c +$((first + 1)) chunks.ptq >&4
+    exec 4>&-
+    wait $!
+    diff <(sums one) <(sums late-out)
 }
 
 @test "a spill file and other memory change no byte" {

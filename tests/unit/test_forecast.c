@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../common/model/vision.h"
+#include "../../stages/forward/forward_begin.h"
 #include "../../stages/forward/forward_forecast.h"
 #include "../../common/model/config_read.h"
 #include "../../stages/reduce/reduce_forecast.h"
