@@ -96,7 +96,7 @@ size_t hosts_takers(const struct supervise *s)
     size_t n = 0;
 
     for (size_t i = 0; p && i < p->count; i++)
-        n += !p->at[i].epoch && !p->at[i].lost.kind ? (size_t)p->at[i].forwards : 0;
+        n += p->at[i].epoch == p->least && !p->at[i].lost.kind ? (size_t)p->at[i].forwards : 0;
     return n;
 }
 

@@ -12,8 +12,13 @@
 
 void parts_clear(struct hosts_parts *p)
 {
-    for (size_t i = 0; i < p->count; i++)
+    int64_t most = p->least - 1;
+
+    for (size_t i = 0; i < p->count; i++) {
+        most = p->at[i].epoch > most ? p->at[i].epoch : most;
         free(p->at[i].lanes);
+    }
+    p->least = most + 1;
     p->count = 0;
 }
 
@@ -32,8 +37,11 @@ struct hosts_part *parts_add(struct hosts_parts *p, size_t host, int64_t forward
     if (mem_grow((void **)&p->at, &p->room, p->count + 1, sizeof *p->at, e) < 0)
         return NULL;
     x = &p->at[p->count];
-    *x = (struct hosts_part){
-        .number = p->count + 1, .host = host, .forwards = forwards, .turn = turn};
+    *x = (struct hosts_part){.number = p->count + 1,
+                             .host = host,
+                             .forwards = forwards,
+                             .epoch = p->least,
+                             .turn = turn};
     if (!(x->lanes = mem_array((size_t)forwards, sizeof *x->lanes, e)))
         return NULL;
     p->count++;

@@ -25,7 +25,7 @@ struct hosts_part {
     size_t number; /* of its places */
     size_t host;   /* who has it; PART_NONE: nobody, or the head itself */
     int64_t forwards;
-    int64_t epoch; /* how many had it before */
+    int64_t epoch; /* least, and how many had it before */
     int64_t turn;  /* differs each time its processes are started anew, on whichever host */
     uint64_t from; /* sites before this one are committed; 0: as the run's own processes have it */
     char at[256];  /* where its lanes are dealt again, ipc://...; "": with all others */
@@ -38,8 +38,10 @@ struct hosts_part {
 struct hosts_parts {
     struct hosts_part *at; /* owned */
     size_t count, room;
+    int64_t least; /* epoch of those that are added: above all before them, see parts_clear */
 };
 
+/* All begins again: who held any of them, and lives on, has a lower epoch than those to come. */
 void parts_clear(struct hosts_parts *p);
 void parts_release(struct hosts_parts *p);
 struct hosts_part *parts_add(struct hosts_parts *p, size_t host, int64_t forwards, int64_t turn,

@@ -40,3 +40,13 @@ check() { # BROKEN: and nothing was left out for want of depth
         grep -q 'errors: 1' found || { echo "variant $broken passes"; false; }
     done
 }
+
+@test "parts leased again alone, to a worker or to the head, or with all: each lane counted once, as its sum or as its rows" {
+    model parts -DPARTS=1 -DFAULTS=2
+    check 0
+    grep -q 'errors: 0' found
+    for broken in 1 2 3 4 5; do
+        check $broken
+        grep -q 'errors: 1' found || { echo "variant $broken passes"; false; }
+    done
+}

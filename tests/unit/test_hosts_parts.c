@@ -123,6 +123,12 @@ static void test_next(void **state)
     assert_null(parts_find(&all, "w1.reduce/0")); /* a neighbour tells late of the one before */
     told(p, "[{\"name\":\"forward.1\",\"epoch\":5,\"lanes\":\"1\"}]");
     assert_int_equal(part_lanes(p, lanes), PART_OWES_UNKNOWN);
+    parts_clear(&all); /* all begins again: who had them lives on, perhaps */
+    for (size_t i = 0; i < 2; i++) {
+        p = parts_add(&all, i, 1, 7, NULL);
+        part_lease(p, "reduce", 0, lease);
+        assert_string_equal(lease, i ? "w2.reduce/2" : "w1.reduce/2");
+    }
     parts_release(&all);
 }
 
