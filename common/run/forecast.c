@@ -4,6 +4,11 @@
 
 #include <math.h>
 
+#include "../tensor/blas_cpu.h"
+
+#define BACK_RATE 30e9
+#define BACK_RATE_WIDE 60e9 /* with AVX-512 */
+
 /* Measured on runs of 1 to 4 forward workers, 2,048 to 65,536 tokens, 10M and 135M weights. */
 #define OWN (0.5 * FORECAST_MIB)
 #define THREAD (0.5 * FORECAST_MIB)
@@ -75,4 +80,9 @@ double forecast_threads(const struct forecast *f, size_t processes)
 double forecast_blocks(double threads)
 {
     return OWN + threads * THREAD;
+}
+
+double forecast_back_rate(void)
+{
+    return blas_cpu().avx512 ? BACK_RATE_WIDE : BACK_RATE;
 }

@@ -64,6 +64,7 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
         return -1;
     /* there, there again and back; vlmq: both streams, and little more than one attention */
     out->flops = 3 * cost.flops + (vlmq ? 0 : 4 * (double)f->tokens * d * (double)c->vocab);
+    out->seconds = out->flops / forecast_back_rate() / (threads * (double)processes);
     for (size_t i = 0; o->fisher && i < sites->count; i++)
         for (size_t k = 0; k < sites->site[i].count; k++)
             weights += sizeof(float) * (double)sites->site[i].linear[k].rows *

@@ -11,6 +11,7 @@
 struct importance_forecast {
     uint64_t bytes; /* peak of one process, beyond its program */
     double flops;   /* of all processes together */
+    double seconds; /* that these take, working at once */
 };
 
 /* processes: of this stage; f: with the chunks. */

@@ -11,15 +11,10 @@
 #include "../../common/model/attention.h"
 #include "../../common/model/cost.h"
 #include "../../common/model/model_back.h"
-#include "../../common/tensor/blas_cpu.h"
 
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
-#define OF_GROUP 9.0 /* bytes of a scale and a zero point while they are learned */
-/* Products a second of a core as steps have them, and seconds that rounding a weight, there and
- * back, takes of it. */
-#define RATE 30e9
-#define RATE_WIDE 60e9
-#define ROUNDING 24e-9
+#define OF_GROUP 9.0   /* bytes of a scale and a zero point while they are learned */
+#define ROUNDING 24e-9 /* seconds of a core: a weight is rounded, and its gradient goes back */
 
 /* Of one block. */
 struct load {
@@ -89,8 +84,8 @@ static void add_work(const struct slide_opts *o, const struct slide_span *span, 
         for (size_t i = 0; i < span[w].count; i++)
             rounded += x[span[w].first + i].weights;
     }
-    out->seconds = out->flops / (blas_cpu().avx512 ? RATE_WIDE : RATE) +
-                   ROUNDING * rounded * (double)o->epochs * steps;
+    out->seconds =
+        out->flops / forecast_back_rate() + ROUNDING * rounded * (double)o->epochs * steps;
 }
 
 int slide_forecast_make(const struct slide_opts *o, const struct config *c,

@@ -155,3 +155,10 @@ importance() { # MORE...
     run -0 ptq-inspect --json out
     [[ $output == *importance* ]]
 }
+
+@test "the plan says what the gradients take, twice as long for twice the tokens" {
+    run -0 ptq plan tlq --json --model "$M" --tokens 2048 --length 256
+    once=$(jq .seconds_importance <<<"$output")
+    run -0 ptq plan tlq --json --model "$M" --tokens 4096 --length 256
+    jq -e --argjson once "$once" '$once > 0 and (.seconds_importance / $once - 2 | fabs) < 0.01' <<<"$output"
+}

@@ -120,6 +120,7 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
             return -1;
         m->importance = o->base.importance + importance.bytes;
         p->flops_importance = importance.flops;
+        p->seconds_importance = importance.seconds;
     }
     m->all = m->importance * o->importances + m->sample + m->forward * o->forwards +
              m->reduce * o->reducers + m->solve * o->solvers + m->write;

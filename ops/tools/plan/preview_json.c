@@ -123,7 +123,8 @@ int preview_print_json(const struct preview *p, const struct preview_opts *o, st
           json_set_int(j, "bytes_other", (int64_t)p->other) ||
           json_set_int(j, "sites", (int64_t)p->sites) ||
           json_set_int(j, "solved", (int64_t)p->solved) ||
-          (o->importance && json_set_real(j, "flops_importance", p->flops_importance)) ||
+          (o->importance && (json_set_real(j, "flops_importance", p->flops_importance) ||
+                             json_set_real(j, "seconds_importance", p->seconds_importance))) ||
           (o->slide ? json_set_int(j, "windows", (int64_t)p->slide.windows) ||
                           json_set_real(j, "flops_slide", p->slide.flops) ||
                           json_set_real(j, "seconds_slide", p->slide.seconds)

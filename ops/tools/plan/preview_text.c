@@ -100,7 +100,8 @@ void preview_print(const struct preview *p, const struct preview_opts *o)
         printf("windows: %zu; work: %.4g GFLOP learning, about %.1f minutes\n", p->slide.windows,
                p->slide.flops / 1e9, p->slide.seconds / 60);
     if (o->importance)
-        printf("work before it: %.4g GFLOP gradients\n", p->flops_importance / 1e9);
+        printf("work before it: %.4g GFLOP gradients, about %.1f minutes\n",
+               p->flops_importance / 1e9, p->seconds_importance / 60);
     if (!o->slide)
         printf("work: %.4g GFLOP forward, %.4g GFLOP sums, %.4g GFLOP solving (fp64)\n",
                p->flops_forward / 1e9, p->flops_reduce / 1e9, p->flops_solve / 1e9);
