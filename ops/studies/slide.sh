@@ -11,7 +11,7 @@
 #   noalpha norank      slide without channel scales, without the low-rank terms
 #   final               slide, settled blocks rounded by GPTQ
 #   PTQ_SLIDE_TOKENS (4096)  PTQ_SLIDE_LENGTH (256)  PTQ_SLIDE_EPOCHS (4)  PTQ_SLIDE_WINDOWS (32)  of the small model
-#   PTQ_SLIDE_SECOND    folder of the second model, SmolLM2-135M, by `ptq import`; 512 tokens in rows of 128, 1 pass, 16 windows. None: left out
+#   PTQ_SLIDE_SECOND    folder of the second model, SmolLM2-135M, by `ptq import`; 2048 tokens in rows of 256, 1 pass, 16 windows. None: left out
 #   PTQ_BENCH_SECONDS   start no cell after so many seconds (0: go on to the end)
 #   PTQ_BENCH_RESULTS   folder of the cells (ops/studies/slide)
 #   PTQ_BENCH_TABLE     the table (tests/bench/slide.md)
@@ -36,7 +36,9 @@ if [ $# -eq 0 ]; then
     for s in w3 w4; do
         for m in slide final best; do set -- "$@" "tale-qwen3:$m-$s"; done
     done
-    for m in rtn gptq fixed; do set -- "$@" "smollm2-135m:$m-w2"; done
+    for s in w3 w4; do
+        for m in rtn gptq fixed slide; do set -- "$@" "smollm2-135m:$m-$s"; done
+    done
 fi
 want=$*
 began=$(date +%s)
@@ -54,7 +56,7 @@ budget() { # MODEL: what it is made and measured with
         model=$demo data=$demo/calib.jsonl eval=$demo/eval.jsonl
         tokens=${PTQ_SLIDE_TOKENS:-4096} length=${PTQ_SLIDE_LENGTH:-256} epochs=${PTQ_SLIDE_EPOCHS:-4} windows=${PTQ_SLIDE_WINDOWS:-32}
         ;;
-    smollm2-135m) model=$second data=$demo/calib.jsonl eval=$demo/eval.jsonl tokens=512 length=128 epochs=1 windows=16 ;;
+    smollm2-135m) model=$second data=$demo/calib.jsonl eval=$demo/eval.jsonl tokens=2048 length=256 epochs=1 windows=16 ;;
     *)
         echo "slide.sh: there is no model '$1'" >&2
         exit 100
