@@ -1,13 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# hosts.sh [RATE...] - ptq plan --hosts against real runs on 1, 2 and 4 hosts: network namespaces joined by a bridge, each link shaped to
-# RATE (bits a second, default 1gbit and 100mbit), a host being one forward process of one thread bound to a core. Needs root, ip, tc and taskset. PTQ_HOSTS: how many (1 2 4); PTQ_HOSTS_MODEL, PTQ_HOSTS_JOB: another model and job;
-# PTQ_HOSTS_NICE: at another priority (0). Four hosts on two cores have half a core each, and the plan is told so. Only on idle cores do its seconds tell anything.
+# hosts.sh [--write] [RATE...] - ptq plan --hosts against real runs on 1, 2 and 4 hosts: network namespaces joined by a bridge, each link shaped to
+# RATE (bits a second, default 1gbit and 100mbit), a host being one forward process of one thread bound to a core. Needs root, ip, tc, jq and taskset. --write puts the table into tests/bench/scale.md.
+# PTQ_HOSTS: how many (1 2 4; the first is 1); PTQ_HOSTS_MODEL, PTQ_HOSTS_DATA, PTQ_HOSTS_JOB: another model, data and job; PTQ_HOSTS_NICE: at another priority (0). Only on idle cores do its seconds tell anything.
+#
+# Four hosts on two cores have half a core each while all compute; a solver, for which the others wait, has a whole one: what is planned is reckoned so. Beside the plan as it is (its shares of what a core multiplies were fitted to
+# other machines) stands the same with what the run on one host took: CPU seconds of its forward pass, sums and solver in place of those planned, and as a constant what else there was on the wall.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 PATH=$root/bin:$PATH
 model=${PTQ_HOSTS_MODEL:-$root/pipelines/demo/tale-qwen3}
+data=${PTQ_HOSTS_DATA:-$model/calib.jsonl}
 job=${PTQ_HOSTS_JOB:---tokens 16384 --length 512 --chunk-tokens 512 --group 64}
+write=
+[ "${1:-}" != --write ] || { write=yes; shift; }
 cores=$(nproc --all)
 at=$(mktemp -d /tmp/ptq-hosts-XXXXXX)
 net=pq$$
@@ -46,31 +52,54 @@ measure() { # N: a run on so many hosts; out/ and the workers' logs are what is 
     rm -rf out
     pids=
     if [ "$1" = 1 ]; then
-        (on 1 ptq run gptq --model "$model" --data "$model/calib.jsonl" --out out $job --seed 1 --workers forward=1,solve=1 --quiet) || return 1
+        (on 1 ptq run gptq --model "$model" --data "$data" --out out $job --seed 1 --workers forward=1,solve=1 --quiet) || return 1
         return 0
     fi
-    (on 1 ptq run gptq --model "$model" --data "$model/calib.jsonl" --out out $job --seed 1 --workers forward=1,solve=1 --verbose \
+    (on 1 ptq run gptq --model "$model" --data "$data" --out out $job --seed 1 --workers forward=1,solve=1 --verbose \
         --listen 'tcp://10.78.0.1:7000' --hosts $(($1 - 1)) --insecure) >head.log 2>&1 &
     pids=$!
     for i in $(seq 2 "$1"); do
-        (on $i ptq worker tcp://10.78.0.1:7000 --forward 1 --solve 0 --insecure --threads 1 --verbose) >worker.$i.log 2>&1 &
+        (on $i ptq worker tcp://10.78.0.1:7000 --name host$i --forward 1 --solve 0 --insecure --threads 1 --verbose) >worker.$i.log 2>&1 &
         pids="$pids $!"
     done
     for pid in $pids; do wait "$pid" || { tail -n 5 head.log worker.*.log >&2; return 1; }; done
     pids=
 }
 
-printf '%-9s %5s %9s %9s %9s %9s %9s %9s %6s\n' link hosts forward sums links solving planned measured off
-for rate in ${*:-1gbit 100mbit}; do
-    for n in ${PTQ_HOSTS:-1 2 4}; do
-        hosts "$n" "$rate"
-        measure "$n" || exit 1
-        half=$((n > cores ? n / cores : 1))
-        core=$(taskset -c 0 ptq plan gptq --model "$model" $job --cores 1 --hosts 1 --net 1G 2>/dev/null | sed -n 's/^hosts of .* of \([0-9.]*\) GF.*/\1/p')
-        ptq plan gptq --model "$model" $job --cores 1 --gflops "$(awk -v c="$core" -v h=$half 'BEGIN { print c / h }')" --hosts "$n" \
-            --net "$(echo "$rate" | sed 's/gbit/G/; s/mbit/M/')" 2>/dev/null | awk -v n="$n" -v rate="$rate" -v wall="$(jq .wall_s out/.ptqflow/run.json)" \
-            '$1 == n && NF == 10 { row = $0 } END { $0 = row; printf "%-9s %5d %9.4g %9.4g %9.4g %9.4g %9.4g %9.4g %5.0f%%\n", rate, n, $2, $3, $4, $5, $6, wall, 100 * ($6 / wall - 1) }'
-        for i in $(seq "$n"); do ip netns del $net-$i; done
-        ip link del $net-b
+planned() { # N RATE: forward, sums, links, solving
+    ptq plan gptq --model "$model" $job --cores 1 --gflops "$core" --hosts "$1" --net "$(echo "$2" | sed 's/gbit/G/; s/mbit/M/')" 2>/dev/null |
+        awk -v n="$1" '$1 == n && NF == 10 { row = $2 " " $3 " " $4 " " $5 } END { print row }'
+}
+
+core=$(taskset -c 0 ptq plan gptq --model "$model" $job --cores 1 --hosts 1 --net 1G 2>/dev/null | sed -n 's/^hosts of .* of \([0-9.]*\) GF.*/\1/p')
+rates=${*:-1gbit 100mbit}
+{
+    echo '| link | hosts | planned: forward | sums | links | solving | together, s | on the wall, s | plan off | with the shares of one host, s | off |'
+    echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |'
+    for rate in $rates; do
+        for n in ${PTQ_HOSTS:-1 2 4}; do
+            [ "$n" != 1 ] || [ ! -e one.sums ] || continue
+            hosts "$n" "$rate"
+            measure "$n" || exit 1
+            (cd out && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum) >sums
+            [ -e one.sums ] || cp sums one.sums
+            cmp -s one.sums sums || { echo "hosts: $n hosts at $rate: other bytes" >&2; exit 1; }
+            wall=$(jq .wall_s out/.ptqflow/run.json)
+            [ "$n" != 1 ] || jq -r '[(.stages | map({(.name): .cpu_s}) | add | .forward, .reduce, .solve), .wall_s] | join(" ")' out/.ptqflow/run.json >one
+            echo "$rate $n $wall $((n > cores ? n / cores : 1)) $(cat one) $(planned 1 "$rate") $(planned "$n" "$rate")" | awk '{
+                plan = ($13 + $14) * $4 + $15 + $16
+                like = ($5 * $13 / $9 + $6 * $14 / $10) * $4 + $15 + $7 + ($8 - $5 - $6 - $7)
+                printf "| %s | %d | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %+.0f%% | %.4g | %+.0f%% |\n", $2 == 1 ? "" : $1, $2, $13 * $4, $14 * $4, $15, $16, plan, $3, 100 * (plan / $3 - 1), like, 100 * (like / $3 - 1)
+            }'
+            for i in $(seq "$n"); do ip netns del $net-$i; done
+            ip link del $net-b
+        done
     done
-done
+    printf '\nA core multiplies %s GF/s (f32); `%s`, %s cores. All runs gave the same bytes.\n' "$core" "$job" "$cores"
+} >table
+cat table
+[ -z "$write" ] || {
+    sed -e '/^<!-- hosts.sh -->$/,/^<!-- end -->$/ { /^<!-- hosts.sh -->$/r table
+        /^<!--/!d }' "$root/tests/bench/scale.md" >scale.md
+    cp scale.md "$root/tests/bench/scale.md"
+}
