@@ -81,11 +81,19 @@ void engine_add(struct engine_look *x, const struct format_linear *l)
         x->gpu[i] |= !l->kept &&
                      (is_float(l) ? x->table[i].floats_gpu : (int)(x->table[i].gpu >> l->bits & 1));
     }
+    x->zeros |= !l->kept && !l->symmetric && !is_float(l);
     if (!l->kept && !x->kind.bits)
         x->kind = *l;
     if (l->experts && l->experts != x->expert.experts)
         x->expert = *l;
     x->last = *l;
+}
+
+const char *engine_use(const struct engine_look *x, size_t i)
+{
+    const struct engine *g = &x->table[i];
+
+    return x->zeros && g->use_zeros ? g->use_zeros : g->use;
 }
 
 static void append(char *out, size_t room, const char *form, ...)

@@ -24,8 +24,9 @@ struct engine {
     int (*group)(int bits, int64_t group); /* 1: it takes that; NULL: any */
     /* NULL, or what else of the linear it does not take; NULL: nothing else is asked */
     const char *(*refuses)(const struct format_linear *l);
-    const char *use; /* how it is called: a line of code, DIR in it */
-    int untried;     /* its limits were read from its source alone: the model card names it, nobody
+    const char *use;       /* how it is called: a line of code, DIR in it */
+    const char *use_zeros; /* the same where there are zero points; NULL: as else */
+    int untried; /* its limits were read from its source alone: the model card names it, nobody
                         else does */
 };
 
@@ -41,6 +42,7 @@ struct engine_look {
     struct format_linear kind; /* of the first that is quantized; bits 0: none was */
     struct format_linear last;
     struct format_linear expert; /* the first of the experts of the block that was seen last */
+    int zeros;                   /* one of them has zero points */
     char no[ENGINES_MAX][64];    /* why that engine does not load it; "": it does */
     int gpu[ENGINES_MAX];
 };
@@ -48,6 +50,8 @@ struct engine_look {
 void engine_start(struct engine_look *x, const struct format *f);
 /* A linear, as it is or is to be stored, in the order of struct format_model. */
 void engine_add(struct engine_look *x, const struct format_linear *l);
+/* How row i of its table is called for this checkpoint. */
+const char *engine_use(const struct engine_look *x, size_t i);
 /* "transformers, GPTQModel; not vLLM (3 bits)": of those that were tried. Returns how many load
  * it. */
 size_t engine_text(const struct engine_look *x, char *out, size_t room);

@@ -193,8 +193,12 @@ static const char *sglang_refuses(const struct format_linear *l)
 }
 
 #define B(n) (1u << (n))
-/* Tried on a CPU with transformers 5.17 (compressed-tensors 0.19) and vLLM 0.32 (4 bits); what vLLM
- * does on a GPU is read from its source. */
+#define CT_LOAD "AutoModelForCausalLM.from_pretrained(\"DIR\", dtype=\"auto\""
+#define CT_PIP "  # pip install torch transformers accelerate compressed-tensors"
+/* Tried on a CPU with transformers 5.19 to 5.24 (compressed-tensors 0.17 to 0.20) and vLLM 0.32
+ * (4 bits); what vLLM does on a GPU is read from its source. transformers 5.23 and 5.24 compare
+ * the shapes of packed tensors with those that the library has before it loads, where zero points
+ * are not packed: they take such checkpoints, its own too, only as plain weights. */
 static const struct engine engines[] = {
     {.name = "transformers",
      .bits = B(2) | B(4) | B(8),
@@ -204,8 +208,8 @@ static const struct engine engines[] = {
      .mixed = 1,
      .parts = 1,
      .head = 1,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", dtype=\"auto\")  # pip install "
-            "torch transformers accelerate compressed-tensors"},
+     .use = CT_LOAD ")" CT_PIP,
+     .use_zeros = CT_LOAD ", quantization_config=CompressedTensorsConfig(dequantize=True))" CT_PIP},
     {.name = "vLLM",
      .bits = B(4) | B(8),
      .gpu = B(8),

@@ -133,7 +133,7 @@ static void engines_print(FILE *out, const struct plan *p, const struct format *
     for (size_t i = 0; look.table[i].name; i++)
         if (!*look.no[i])
             fprintf(out, "\n%s%s:\n\n    %s\n", look.table[i].name,
-                    look.table[i].untried ? " (on a GPU; not tried)" : "", look.table[i].use);
+                    look.table[i].untried ? " (on a GPU; not tried)" : "", engine_use(&look, i));
 }
 
 char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, int head_bits,

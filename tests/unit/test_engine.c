@@ -27,6 +27,19 @@ static void says(const char *format, const struct format_linear *l, size_t count
     assert_string_equal(text, want);
 }
 
+/* Whether the line of the first of its table has this in it; it names the folder in any case. */
+static void called(const char *format, const struct format_linear *l, size_t count,
+                   const char *what, int yes)
+{
+    struct engine_look x;
+
+    engine_start(&x, format_find(format));
+    for (size_t i = 0; i < count; i++)
+        engine_add(&x, &l[i]);
+    assert_non_null(strstr(engine_use(&x, 0), "DIR"));
+    assert_int_equal(strstr(engine_use(&x, 0), what) != NULL, yes);
+}
+
 static void one_kind(void **state)
 {
     struct format_linear l = linear(0, 4, 64);
@@ -54,8 +67,10 @@ static void compressed_tensors(void **state)
     struct format_linear l[2] = {linear(0, 4, 64), linear(1, 8, -1)};
 
     (void)state;
+    called("compressed-tensors", l, 1, "dequantize=True", 0);
     l[0].symmetric = 0;
     says("compressed-tensors", l, 1, "transformers, vLLM");
+    called("compressed-tensors", l, 1, "dequantize=True", 1);
     says("compressed-tensors", l, 2, "transformers, vLLM (on a GPU)");
     l[1] = linear(0, 8, 64);
     says("compressed-tensors", l, 2, "transformers; not vLLM (qkv_proj of different kinds)");
