@@ -6,10 +6,15 @@ client.py has ENGINE                       exit 0: installed, 77: not, with the 
 client.py ids DIR TEXT.jsonl WINDOW COUNT  prints rows of input_ids: COUNT windows of the text, for ptq-eval
 client.py bytes DIR COPY KEY=VALUE...      a copy of a model without a tokenizer, with one of single bytes and these values in config.json, and ids.jsonl
 client.py see DIR GOLDEN LOGITS            the same of a model that sees, in transformers: rows and pictures are those of a conformance golden
+client.py pack DIR DENSE                   every quantized linear of a compressed-tensors checkpoint, unpacked by that package, beside the same run's
+                                           dense weights, and packed anew: prints how many tensors, which differ, its release
+client.py quantize SOURCE IMATRIX OUT      llama.cpp's own codes of few bits for a GGUF file by its importance matrix, which must name each linear of the blocks: prints their
+                                           error, weighted by that matrix, with and without it
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
-Engines: transformers (with optimum and gptqmodel), dense (transformers alone), compressed-tensors (transformers with that package), compressed-tensors-weights (the same,
+Engines: transformers (with optimum and gptqmodel), dense (transformers alone), compressed-tensors (transformers with that package; as plain weights where there are
+zero points, as the model card says), compressed-tensors-weights (the same,
 but activations are not rounded, and what it has unpacked is widened to f32), gptqmodel, openvino (with optimum-intel
 and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
 probability of each token, and rounds activations to 8 bits), vllm (its CPU build, in f16: in bf16, where a CPU has AMX, it
@@ -31,6 +36,7 @@ NEEDS = {
     "compressed-tensors-weights": ["torch", "transformers", "compressed_tensors"],
     "gptqmodel": ["torch", "transformers", "gptqmodel"],
     "llama.cpp": ["xllamacpp", "tokenizers"],
+    "imatrix": ["xllamacpp", "gguf", "tokenizers"],
     "vllm": ["torch", "vllm"],
     "openvino": ["torch", "transformers", "openvino", "optimum.intel", "nncf", "gptqmodel"],
 }
@@ -48,6 +54,17 @@ def transformers_model(path):
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(path, device_map="cpu", dtype=torch.float32)
+
+
+def packed_model(path):
+    import torch
+    from transformers import AutoModelForCausalLM, CompressedTensorsConfig
+
+    with open(os.path.join(path, "config.json"), encoding="utf-8") as f:
+        groups = json.load(f)["quantization_config"]["config_groups"].values()
+    zeros = any(not g["weights"]["symmetric"] for g in groups)
+    how = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if zeros else {}
+    return AutoModelForCausalLM.from_pretrained(path, device_map="cpu", dtype=torch.float32, **how)
 
 
 def weights_model(path):
@@ -80,7 +97,7 @@ START, WRITTEN = 16, 12  # tokens that are given, and that are written behind th
 LOAD = {
     "transformers": transformers_model,
     "dense": transformers_model,
-    "compressed-tensors": transformers_model,
+    "compressed-tensors": packed_model,
     "compressed-tensors-weights": weights_model,
     "gptqmodel": gptqmodel_model,
     "openvino": openvino_model,
@@ -265,6 +282,97 @@ def see(folder, golden, logits):
     print(json.dumps({"engine": "transformers", "rows": len(want), "off": math.sqrt(off / of)}))
 
 
+def pack(folder, dense):
+    """Of a checkpoint of one kind."""
+    import compressed_tensors
+    import torch
+    from compressed_tensors.compressors import BaseCompressor
+    from compressed_tensors.quantization import QuantizationConfig
+    from safetensors.torch import load_file
+
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        config = QuantizationConfig.model_validate(json.load(f)["quantization_config"])
+    (scheme,) = config.config_groups.values()
+    packer = BaseCompressor.get_value_from_registry(config.format)
+    tensors, plain = (load_file(os.path.join(d, "model.safetensors")) for d in (folder, dense))
+    names = ["weight_packed", "weight_scale", "weight_shape", "weight_zero_point"]
+    count, differ = 0, []
+    for module in (n.removesuffix(".weight_packed") for n in tensors if n.endswith(".weight_packed")):
+        mine = {n: tensors[f"{module}.{n}"] for n in names if f"{module}.{n}" in tensors}
+        wide = dict(mine, weight_scale=mine["weight_scale"].float())  # their product is not rounded then
+        unpacked, want = packer.decompress(wide, scheme), plain[f"{module}.weight"]
+        theirs = packer.compress(unpacked, scheme)
+        theirs["weight_scale"] = theirs["weight_scale"].to(mine["weight_scale"].dtype)
+        count += len(mine)
+        differ += [f"{module}.weight"] * (not torch.equal(unpacked["weight"].to(want.dtype), want))
+        differ += [f"{module}.{n}" for n in mine.keys() | theirs.keys() if n not in mine or n not in theirs or not torch.equal(mine[n], theirs[n])]
+    print(json.dumps({"release": compressed_tensors.__version__, "tensors": count, "differ": differ}))
+
+
+def importance(path):
+    """As llama-quantize reads the file of a model without experts: the mean square of each input."""
+    import gguf
+    import numpy
+
+    reader = gguf.GGUFReader(path)
+    for key in "general.type", "imatrix.datasets", "imatrix.chunk_count", "imatrix.chunk_size":
+        assert reader.get_field(key) is not None, key
+    tensors = {t.name: numpy.array(t.data, numpy.float32) for t in reader.tensors}
+    sums = {n.removesuffix(".in_sum2"): x for n, x in tensors.items() if n.endswith(".in_sum2")}
+    return {n: x / tensors[f"{n}.counts"].reshape(-1, 1) for n, x in sums.items()}
+
+
+def weighted_error(source, made, matrix):
+    import gguf
+    import numpy
+
+    plain, coded = ({t.name: t for t in gguf.GGUFReader(path).tensors} for path in (source, made))
+    off = of = 0.0
+    for name, mean in matrix.items():
+        w, q = (gguf.quants.dequantize(m[name].data, m[name].tensor_type).astype(numpy.float64) for m in (plain, coded))
+        off += ((w - q) ** 2 * mean).sum()
+        of += (w**2 * mean).sum()
+    return off / of
+
+
+def quantize(source, imatrix, out):
+    """Two bits where blocks of 256 fit, else four."""
+    import ctypes
+
+    import gguf
+    import numpy
+    import xllamacpp.xllamacpp
+
+    ggml = ctypes.CDLL(xllamacpp.xllamacpp.__file__)
+    ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
+    matrix, reader, error = importance(imatrix), gguf.GGUFReader(source), []
+    linears = {t.name for t in reader.tensors if t.name.startswith("blk.") and len(t.shape) > 1}
+    assert linears == matrix.keys(), linears ^ matrix.keys()
+    for weigh in False, True:  # what is left in the file is made with it
+        writer = gguf.GGUFWriter(out, reader.get_field("general.architecture").contents())
+        for name, field in reader.fields.items():
+            if not name.startswith("GGUF.") and name != "general.architecture":
+                writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+        for t in reader.tensors:
+            if t.name not in linears:
+                writer.add_tensor(t.name, t.data, raw_dtype=t.tensor_type)
+                continue
+            x = numpy.ascontiguousarray(gguf.quants.dequantize(t.data, t.tensor_type), numpy.float32)
+            kind = gguf.GGMLQuantizationType.Q2_K if x.shape[-1] % 256 == 0 else gguf.GGMLQuantizationType.IQ4_NL
+            block, size = gguf.GGML_QUANT_SIZES[kind]
+            coded = numpy.empty((*x.shape[:-1], x.shape[-1] // block * size), numpy.uint8)
+            mean = matrix[t.name].ctypes.data_as(ctypes.c_void_p) if weigh else None
+            shape = ctypes.c_int64(x.shape[0]), ctypes.c_int64(x.shape[1])
+            ggml.ggml_quantize_chunk(ctypes.c_int(kind), x.ctypes.data_as(ctypes.c_void_p), coded.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(0), *shape, mean)
+            writer.add_tensor(t.name, coded, raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        error.append(weighted_error(source, out, matrix))
+    print(json.dumps({"tensors": len(matrix), "without": error[0], "with": error[1]}))
+
+
 def main(argv):
     if argv[0] == "has":
         lacks = [m for m in NEEDS[argv[1]] if not has(m)]
@@ -275,6 +383,10 @@ def main(argv):
         return bytes_copy(*argv[1:])
     if argv[0] == "ids":
         return ids(argv[1], argv[2], int(argv[3]), int(argv[4]))
+    if argv[0] == "pack":
+        return pack(*argv[1:])
+    if argv[0] == "quantize":
+        return quantize(*argv[1:])
     if argv[0] == "see":
         return see(*argv[1:])
     return run(*argv[1:])

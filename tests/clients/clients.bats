@@ -43,6 +43,17 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads compressed-tensors 0.001 --format compressed-tensors
 }
 
+@test "compressed-tensors: its own packer reads and makes the same tensors" {
+    need compressed-tensors
+    for kind in '--bits 4 --group 64 --grid asym' '--bits 8 --group -1 --grid asym' '--bits 2 --group 32 --grid sym'; do
+        ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --overwrite --tokens 512 --length 256 --solver rtn --quiet \
+            --format compressed-tensors,dense $kind
+        "$python" "$client" pack out/compressed-tensors out/dense 2>said >packed.json || { tail -5 said; false; }
+        cat packed.json
+        jq -e '.differ == [] and .tensors >= 3 * 42' packed.json
+    done
+}
+
 @test "compressed-tensors: zero points, one group a row, a block that was skipped" {
     loads compressed-tensors 0.001 --format compressed-tensors --grid asym --override 'mlp.down: group=-1' --override 'b1.*: skip'
 }

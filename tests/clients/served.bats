@@ -29,17 +29,23 @@ make_run() { # sym|asym
     [ -e short.jsonl ] || { "$python" "$CLIENT" ids "$M" "$TEXT" 64 2 >new && mv new short.jsonl; }
 }
 
-serves() { # ENGINE sym|asym FORMAT
-    local rows=ids.jsonl folder=$2/$3
-    need "$1"
-    make_run "$2"
-    [ "$1" != llama.cpp ] || rows=short.jsonl folder=$2
-    ptq eval --model "$2/$3" --data "$rows" --logits logits --json --quiet >ours.json
-    "$python" "$CLIENT" run "$1" "$folder" "$rows" logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+agrees() { # ENGINE OURS THEIRS ROWS GRID FORMAT: a folder for `ptq eval`, one for the engine
+    ptq eval --model "$2" --data "$4" --logits logits --json --quiet >ours.json
+    "$python" "$CLIENT" run "$1" "$3" "$4" logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
     cat ours.json theirs.json
-    jq -cs --arg model "${M##*/}" --arg grid "$2" --arg format "$3" '{model: $model, engine: .[1].engine, format: $format, grid: $grid,
+    jq -cs --arg model "${M##*/}" --arg grid "$5" --arg format "$6" '{model: $model, engine: .[1].engine, format: $format, grid: $grid,
         predictions: .[0].predictions, ours: .[0].perplexity, theirs: .[1].perplexity, text: .[1].text}' ours.json theirs.json >>"${PTQ_CLIENT_TABLE:-/dev/null}"
     jq -es '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.005 and (.[1].written | length) == 12' ours.json theirs.json
+}
+
+serves() { # ENGINE sym|asym FORMAT
+    need "$1"
+    make_run "$2"
+    if [ "$1" = llama.cpp ]; then
+        agrees "$1" "$2/$3" "$2" short.jsonl "$2" "$3"
+    else
+        agrees "$1" "$2/$3" "$2/$3" ids.jsonl "$2" "$3"
+    fi
 }
 
 @test "transformers: GPTQ" {
@@ -96,4 +102,18 @@ serves() { # ENGINE sym|asym FORMAT
 
 @test "llama.cpp: GGUF" {
     serves llama.cpp sym gguf
+}
+
+@test "llama.cpp: imatrix" {
+    need imatrix
+    make_run sym
+    [ -e plain ] || ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$TEXT" --out plain --tokens 4096 --length 256 --seed 1 --override '*: skip' \
+        --format gguf,dense --record problems.ptq --quiet
+    ptq-stream imatrix problems.ptq imatrix.gguf
+    rm -rf q2 back && mkdir -p q2/gguf && ln -s "$RUNS/plain/dense" q2/dense
+    "$python" "$CLIENT" quantize plain/gguf/model.gguf imatrix.gguf q2/gguf/model.gguf 2>said | grep '^{"tensors"' >made.json || { tail -5 said; false; }
+    cat made.json
+    jq -e '.with < .without' made.json
+    ptq import --quiet q2/gguf/model.gguf back
+    agrees llama.cpp back q2 short.jsonl imatrix Q2_K
 }
