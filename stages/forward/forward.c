@@ -549,10 +549,10 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
         return -1;
     if (f->o.from_site == f->sites->count)
         return 0;
+    f->come = !io->more; /* a tower, which runs first, has need of them all */
     for (size_t i = 0; i < f->sites->tower; i++)
         if (run_block(f, sites_block(f->sites, i), io, e) < 0)
             return -1;
-    f->come = !io->more;
     if (tower_join(f, e) < 0 || begin_stores(f, e) < 0 || (f->come && begin_all(f, e) < 0) ||
         (first = state_load(f, io, e)) < 0)
         return -1;
