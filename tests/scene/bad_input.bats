@@ -17,7 +17,8 @@ load refused.bash
     refused 100 "--record and --out are the same file 'out'" -- --record out
     refused 100 "--out and --log are the same file 'out'" -- --log ./out/
     refused 100 "--record 'out/p': no folder 'out'" -- --record out/p
-    [ ! -e out ] && [ -z "$(ls -d ./*.tmp.* 2>/dev/null)" ]
+    [ ! -e out ]
+    [ -z "$(ls -d ./*.tmp.* 2>/dev/null)" ]
 }
 
 tale() { # the bundled model, which has a tokenizer
@@ -201,6 +202,7 @@ small() { # SIZE DIR: a file system of its own
 }
 
 teardown() {
+    end_left
     [ -z "${mounted:-}" ] || umount -l "$mounted"
 }
 
@@ -271,7 +273,7 @@ until_said() { # TEXT: reads on to it
 process() { # NAME: the first process of the run with that name; waits for one
     until pgrep -of "^$1 .*$XDG_RUNTIME_DIR/ptq-"; do
         [ -e "/proc/$run" ] || return 1
-        sleep 0.02
+        nap 0.02
     done
 }
 

@@ -31,7 +31,8 @@ load refused.bash
         for x in x.gguf x.ptq x.jsonl; do cp pointer $x; done
         cp "$BATS_FILE_TMPDIR/good.jsonl" .
         run -100 ptq "${words[@]}"
-        [[ $output == *"is a Git LFS pointer"* ]] && [ ! -e o ]
+        [[ $output == *"is a Git LFS pointer"* ]]
+        [ ! -e o ]
     done
 }
 
@@ -40,7 +41,8 @@ load refused.bash
     cp pointer m/generation_config.json
     refused 100 "m/generation_config.json' is a Git LFS pointer"
     run -100 ptq rotate --quiet --model m rotated
-    [[ $output == *"m/generation_config.json' is a Git LFS pointer"* ]] && [ ! -e rotated ]
+    [[ $output == *"m/generation_config.json' is a Git LFS pointer"* ]]
+    [ ! -e rotated ]
     run -1 ptq check m
     [[ $output == *"problem: 'm/generation_config.json' is a Git LFS pointer"* ]]
     rm m/generation_config.json

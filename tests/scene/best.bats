@@ -39,18 +39,22 @@ best() { # MORE...
     grep -qF '| a rotated model | ' best/README.md
 
     ptq report --out report.html best
-    grep -q '>Why so<' report.html && grep -qF '| a rotated model | ' report.html
+    grep -q '>Why so<' report.html
+    grep -qF '| a rotated model | ' report.html
 
     # the way that is kept is the one with the least divergence, and it is what the run has been asked for
     kl0=$(jq .kld_mean best.best/trial-0/.ptqflow/eval.jsonl) kl1=$(jq .kld_mean best.best/trial-1/.ptqflow/eval.jsonl)
     model=$(jq -r 'select(.record == "start").model' best/.ptqflow/journal.jsonl)
     if jq -en "$kl1 < .99 * $kl0"; then
-        [[ $model == *best.best/rotated ]] && [[ $note == *'a rotated model'*'kept |'* ]]
+        [[ $model == *best.best/rotated ]]
+        [[ $note == *'a rotated model'*'kept |'* ]]
     else
-        [[ $model == "$M" ]] && [[ $note == *'a rotated model'*'no better |'* ]]
+        [[ $model == "$M" ]]
+        [[ $note == *'a rotated model'*'no better |'* ]]
     fi
     # trials leave no checkpoints, the search nothing large
-    [ ! -e best.best/rotated ] && [ ! -e best.best/states.safetensors ]
+    [ ! -e best.best/rotated ]
+    [ ! -e best.best/states.safetensors ]
     [ -z "$(find best.best/trial-* -name '*.safetensors')" ]
 }
 
@@ -99,5 +103,7 @@ best() { # MORE...
     run -100 best --target-bpw 3
     run -100 ptq run gptq --model "$M" --data "$IDS" --out x --tokens 64 --length 64 --group 32 --note nowhere
     [[ $output == *"--note"*"nowhere"* ]]
-    [ ! -e best ] && [ ! -e best.best ] && [ ! -e x/config.json ]
+    [ ! -e best ]
+    [ ! -e best.best ]
+    [ ! -e x/config.json ]
 }

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # bounds - every wait of a scene ends: a test that takes longer than BATS_TEST_TIMEOUT seconds fails, and so does what until_true
 # waits for. Loaded by the scenes whose commands would wait for ever when something is broken.
-export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-60}
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-120} # no test takes a tenth of it on an idle machine, but a busy one is slow
 
 . "${BASH_SOURCE[0]%/*}/idle.bash"
+. "${BASH_SOURCE[0]%/*}/left.bash"
 
 until_true() { # COMMAND...: until it succeeds, at most 20 s in which the machine is not busy
-    local - deadline idle
+    local - deadline idle pause=10
     set +T # bats notes where each command stands: not while one waits
     idle && deadline=$((idle + 20000))
     until "$@"; do
         idle
         [ $idle -lt $deadline ] || { echo "20 s went by, and still not: $*" >&2; return 1; }
-        sleep 0.02
+        nap 0.0$pause
+        [ $pause -ge 40 ] || pause=$((pause + 5))
     done
 }
 
@@ -24,5 +26,7 @@ wait_code() { # PID STATUS: the process ends within 20 s, with this status
 }
 
 ended() { # PID
-    case $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null || echo Z) in Z | X) ;; *) return 1 ;; esac
+    local stat=
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    [[ ${stat##*) } == [ZX]* ]]
 }

@@ -15,12 +15,7 @@ setup_file() {
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    mine=()
     [ -x "$BUILD/chaos/proxy" ] || skip "no $BUILD/chaos/proxy: make unit-tests builds it"
-}
-
-teardown() {
-    for pid in "${mine[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
 make_ids() {
@@ -58,7 +53,6 @@ by_hand() { # LOST N: into $stages, in the order of $names
     ptq-write --quiet --model "$M" --in "@${at[4]}" --commits "@${at[1]}" $(dies write) out 2>write.log &
     stages+=($!)
     problems=${at[3]} solutions=${at[4]}
-    mine+=("${stages[@]}")
     cd ..
 }
 
@@ -105,7 +99,6 @@ by_hand() { # LOST N: into $stages, in the order of $names
     for link in chunks:900 acts:20000 problems:20000 solutions:6000 commits:12000; do
         name=${link%:*} every=${link#*:}
         "$BUILD/chaos/proxy" "${ports[0]}" "${ports[1]}" "cut:$every:1" "cut:$((2 * every)):1" "cut:$((3 * every)):1" 2>"$name.log" 3>&- &
-        mine+=($!)
         sed -i "s|@%$name\\b|@tcp://127.0.0.1:${ports[1]}|; s|%$name\\b|tcp://127.0.0.1:${ports[0]}|" cut.pipe
         ports=("${ports[@]:2}")
     done
@@ -133,8 +126,8 @@ END
     chmod +x bin/ptq-solve
     make_ids
     bin/ptq run gptq --quiet --model "$M" --data ids.jsonl --tokens 256 --length 64 --group 32 --out out --workers forward=1,solve=2 2>said &
-    mine+=($!)
-    wait_code ${mine[0]} 0
+    pid=$!
+    wait_code $pid 0
     [ -e out/config.json ]
 }
 
@@ -155,17 +148,17 @@ END
 @test "no file descriptor left: a listener waits instead of spinning, and takes who comes when there is one again" {
     port=$("$BUILD/chaos/proxy" --ports 1)
     (ulimit -n 48 && exec ptq-cat --in "@tcp://127.0.0.1:$port" --out got 2>said) &
-    mine+=($!)
+    pid=$!
     until_true listens "$port"
     for i in {1..48}; do
         exec {fd}<>"/dev/tcp/127.0.0.1/$port" && fds+=($fd)
     done 2>/dev/null
     until_true said_it 'takes no connections for now: this process has no file descriptor left' said
     until_true said_it 'waiting at tcp.* for 1 of 1 peers' said # some seconds later
-    read -r -a used </proc/${mine[0]}/stat
+    read -r -a used </proc/$pid/stat
     [ $((used[13] + used[14])) -lt 100 ] # hundredths of a second
     for fd in "${fds[@]}"; do exec {fd}>&-; done
     ptq-cat --quiet --make 3 --size 1K --out "tcp://127.0.0.1:$port"
-    wait_code ${mine[0]} 0
+    wait_code $pid 0
     said_it 'in: 3 messages' said
 }

@@ -11,20 +11,16 @@ setup_file() {
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
     narrow_model "$M" 4
-    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-crew-XXXXXX)
-}
-
-teardown_file() {
-    rm -rf "$XDG_RUNTIME_DIR"
 }
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    run_pid=
+    mkdir sockets
+    export XDG_RUNTIME_DIR=$PWD/sockets
 }
 
 teardown() {
-    [ -z "$run_pid" ] || kill -TERM "$run_pid" "$run_pid" || true
+    end_left
     [ ! -e log ] || cat log
 }
 
@@ -37,7 +33,6 @@ start() { # RECIPE MORE...: in the background, until it is at work
 
 finish() { # STATUS
     wait_code "$run_pid" "$1" || { cat log; return 1; }
-    run_pid=
     [ -z "$(ls "$XDG_RUNTIME_DIR")" ]
 }
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # data.bats - data as they come: lines that are odd, masks, tools stored as text, chats in the evaluation, pipes.
 bats_require_minimum_version 1.5.0
+load left.bash
 load model.bash
 
 setup_file() {
@@ -224,7 +225,8 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
         sed 's/^\(.*\]\) \(.*\)$/{"attention_mask": \1, "input_ids": \2}/' >floats.jsonl
     sed 's/\[/[[/g; s/\]/]]/g' left.jsonl >batch.jsonl
     jq -c '.input_ids = .input_ids[:20] + [-100, -100] + .input_ids[20:] | .attention_mask = [range(.input_ids | length) | if . == 20 or . == 21 then 0 else 1 end]' real.jsonl >hole.jsonl
-    grep -q false truth.jsonl && grep -q '0\.0' floats.jsonl
+    grep -q false truth.jsonl
+    grep -q '0\.0' floats.jsonl
     for name in truth floats batch hole; do
         ptq eval --quiet --model "$tale" --data $name.jsonl >$name.txt
         cmp real.txt $name.txt

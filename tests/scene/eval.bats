@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # eval.bats - the command as a user meets it: refusals with one line and the right exit code, and a report that can be read by a machine.
 load model.bash
+load left.bash
 
 setup_file() {
     cut_model "$BATS_FILE_TMPDIR/model" 2
@@ -86,7 +87,7 @@ fails() { # CODE WORD command...
     few=(--data "$tale/eval.jsonl" --window 32 --max-windows 2 --json)
     fails 100 "differ, the first time at id 301" ptq-eval --model "$tale" --ref "$work/swapped" "${few[@]}"
     fails 100 "'$tale' differ" ptq-eval --model "$work/swapped" --ref "$tale" "${few[@]}"
-    ! cmp -s "$tale/tokenizer.json" "$work/printed/tokenizer.json"
+    run -1 cmp "$tale/tokenizer.json" "$work/printed/tokenizer.json"
     jq -e '.top1_agree == 1' <(ptq-eval --model "$tale" --ref "$work/printed" "${few[@]}")
     jq -e '.top1_agree == 1' <(ptq-eval --model "$tale" --ref "$work/swapped" --data "$work/ids.jsonl" --json)
 }
@@ -144,5 +145,5 @@ fails() { # CODE WORD command...
     ptq run gptq --model $tale --data $tale/calib.jsonl --out "$work/out" --tokens 1024 --length 64 --quiet --overwrite 2>&1
     [ ! -e "$work/out/.ptqflow/eval.jsonl" ]
     ptq report "$work/out" --out "$work/page.html"
-    ! grep -q '<h2>Evaluation</h2>' "$work/page.html"
+    run -1 grep '<h2>Evaluation</h2>' "$work/page.html"
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # files.bats - outputs that are no plain files, inputs that are outputs too, full disks, pipes that close, signals.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
@@ -179,7 +180,9 @@ unread() { # COMMAND...: its output goes where nobody reads; prints its exit cod
     [[ "$output" == *"--choose-on has several runs read"* ]]
     run -100 ptq run best --model "$M" --data - --out o <"$M/calib.jsonl"
     [[ "$output" == *"the search for the best recipe has several runs read '-'"* ]]
-    [ ! -e o ] && [ ! -e o.mixed ] && [ ! -e o.best ]
+    [ ! -e o ]
+    [ ! -e o.mixed ]
+    [ ! -e o.best ]
 }
 
 # bats test_tags=fire

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # filter.bats - what stands between two stages, or in the place of one: links look at kinds of messages, not at who sends them.
 bats_require_minimum_version 1.5.0
+load left.bash
 load model.bash
 
 setup_file() {
@@ -18,7 +19,7 @@ setup() {
 }
 
 teardown() {
-    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
+    end_left
     rm -rf "$XDG_RUNTIME_DIR"
 }
 

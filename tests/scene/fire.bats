@@ -45,7 +45,7 @@ setup() {
 }
 
 teardown() {
-    for p in $(jobs -p); do kill -9 "$p" $(pgrep -P "$p") 2>/dev/null || true; done # the timer of bats has a child, too
+    end_left
     rm -rf "${XDG_RUNTIME_DIR:?}"
 }
 

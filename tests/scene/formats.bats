@@ -173,7 +173,8 @@ refused() { # WORD OPTIONS...: before anything was started
         measure --model out/$given | jq .perplexity
     done >perplexity # the dense one has its weights in bf16
     jq -es '(.[0] == .[1]) and (.[1] != .[2]) and (.[3] != .[4]) and (.[3] / .[1] - 1 | fabs) < 0.002' perplexity
-    jq '.quantization_config.config_groups.group_0.input_activations.dynamic = false' out/compressed-tensors/config.json >other && cp other out/compressed-tensors/config.json
+    jq '.quantization_config.config_groups.group_0.input_activations.dynamic = false' out/compressed-tensors/config.json >other
+    cp other out/compressed-tensors/config.json
     run -100 measure --model out/compressed-tensors
     [[ $output == *"input_activations"*"not dynamic"* ]]
     rm -r out

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # generate.bats - the command as a user meets it: refusals in one line, the same bytes from any number of threads, lines that ptq-sample reads back.
 load model.bash
+load left.bash
 
 setup_file() {
     narrow_model "$BATS_FILE_TMPDIR/model" 2

@@ -14,11 +14,6 @@ setup_file() {
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    run_pid=
-}
-
-teardown() {
-    [ -z "$run_pid" ] || kill -KILL "$run_pid" 2>/dev/null || true
 }
 
 job() { # OUT MORE...
@@ -84,7 +79,6 @@ same_bytes() {
     ptq ctl --out paused resume | grep -q 'goes on after a pause of [0-9]* s'
     state '.paused_s == 0 and .seconds > 0' >/dev/null
     wait_code $run_pid 0
-    run_pid=
     run ! grep 'no progress' log
     same_bytes
 }
@@ -97,5 +91,4 @@ same_bytes() {
     until_true all_rest
     ptq ctl --out paused stop
     wait_code $run_pid 111
-    run_pid=
 }

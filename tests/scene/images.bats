@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # images.bats - chats with images through ptq-sample as a process: what comes out, what is refused, what is left out and counted.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 # Tokens are letters; an image is four <image> tokens between <fake_token_around_image> with <global-img> in front.
 make_model() {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # importance.bats - weights from gradients between the sampler and the forward stage: in a pipe, by two processes, in a run.
 bats_require_minimum_version 1.5.0
+load left.bash
 load model.bash
 
 setup_file() {
@@ -18,7 +19,7 @@ setup() {
 }
 
 teardown() {
-    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
+    end_left
     rm -rf "$XDG_RUNTIME_DIR"
 }
 
@@ -84,7 +85,7 @@ importance() { # MORE...
         timeout 60 ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --solver squeeze --grid kmeans --bits 2 --group -1 \
             --format dense --out "out${fisher:+-f}" --quiet $fisher
     done
-    ! cmp -s out/model.safetensors out-f/model.safetensors || false
+    run -1 cmp out/model.safetensors out-f/model.safetensors
     run -0 ptq-inspect --json out-f
     [[ $output == *'"fisher":"one.safetensors"'* ]]
 }

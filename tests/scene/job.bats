@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # job.bats - the main job on the bundled model: the same bytes however it is run, a checkpoint that can be evaluated, bad input refused.
 bats_require_minimum_version 1.5.0
+load left.bash
 load model.bash
 
 setup_file() {

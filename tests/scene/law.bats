@@ -120,7 +120,8 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     ptq allocate --target-bpw 3 --site-weights sense/weights-site.jsonl --json w2 w3 w4 | jq -e '.bpw <= 3 and .bpw > 2.9'
     before=$(cat sense/site.jsonl)
     sense site # all is there
-    [ "$before" = "$(cat sense/site.jsonl)" ] && [ ! -e sense/one ]
+    [ "$before" = "$(cat sense/site.jsonl)" ]
+    [ ! -e sense/one ]
     run -100 sense layer
 }
 
@@ -171,7 +172,8 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     ptq law fit --json points w3 | jq -e '.points + .dropped == 7 and .kind == "gptq, 3 bits, sym" and (.constants | keys == ["A", "ln C"])'
     ptq law fit --json points | jq -e '.constants.A | (.value - 4.2 | fabs < 1e-9) and .low <= .high'
     ptq law fit --page law.html points >/dev/null
-    grep -q 'measured, Qb 64' law.html && grep -q 'What the law leaves' law.html
+    grep -q 'measured, Qb 64' law.html
+    grep -q 'What the law leaves' law.html
     run -100 ptq law predict --page law.html points
     ptq law predict --json --qr .5 --qb 64 points | jq -e '.delta.value / (0.001 * (2.1 | exp)) - 1 | fabs < 1e-9'
     ptq law advise --json --max-loss 1% points | jq -es 'length == 1 and (.[0].qr - (10 | log) / 4.2 | fabs < 1e-6)'

@@ -2,15 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # link.bats - streams between real processes: pipes, files and sockets joined by ptq-cat; cut short, killed, refused.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
     export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
     at=ipc://$BATS_TEST_TMPDIR/s/a
-}
-
-teardown() {
-    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
 }
 
 ends_with() { # STATUS PID: waits for a process of this shell

@@ -38,7 +38,8 @@ made() { # METHOD SEED KL: a cell as if it had been measured
     grep -q '^| maca | not run yet |' "$PTQ_BENCH_TABLE"
 
     run sh ops/studies/methods.sh "$bin"
-    [ "$status" -eq 0 ] && [ -z "$output" ]
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
 
     export PTQ_BENCH_LENGTH=128
     cp "$cells" "$BATS_TEST_TMPDIR/before"

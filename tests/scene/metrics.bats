@@ -15,11 +15,6 @@ setup() {
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
     cd "$BATS_TEST_TMPDIR"
-    runner=
-}
-
-teardown() {
-    [ -z "$runner" ] || kill -KILL "$runner" 2>/dev/null || true
 }
 
 job() { # MORE...

@@ -36,7 +36,8 @@ sums() { # DIR
     rm mix.mixed/w4
     run -0 ptq $(words)
     [[ $output == *'step 1 of 4, done before: one pass'*'step 2 of 4: the same'*'runner-up: '*'step 4 of 4: '* ]]
-    [ ! -e mix.mixed/problems.ptq ] && [ -z "$(find mix.mixed -name '*.safetensors')" ]
+    [ ! -e mix.mixed/problems.ptq ]
+    [ -z "$(find mix.mixed -name '*.safetensors')" ]
     jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | {w: (.rows * $K), b: (.rows * $K * (.bits + (16 + .bits) / .group)), bits}] |
         ((map(.b) | add) / (map(.w) | add)) as $bpw | $bpw <= 4 and $bpw > 3.8 and (map(.bits) | unique) == [3, 4]' mix/.ptqflow/journal.jsonl
 
@@ -64,7 +65,9 @@ sums() { # DIR
     round-off) grep -q ', round-off ' mix.mixed/choice.txt ;;
     *) grep -q ', relative loss ' mix.mixed/choice.txt ;;
     esac
-    [ ! -e mix.mixed/try ] && [ ! -e mix.mixed/states.safetensors ] && [ -e mix/config.json ]
+    [ ! -e mix.mixed/try ]
+    [ ! -e mix.mixed/states.safetensors ]
+    [ -e mix/config.json ]
 }
 
 @test "asked to stop it stops, with the step that runs" {
@@ -75,7 +78,8 @@ sums() { # DIR
     wait $! || code=$?
     [ $code = 111 ]
     grep -q 'asked to stop; the same command goes on' said
-    [ ! -e mix ] && [ ! -e mix.mixed/pass.done ]
+    [ ! -e mix ]
+    [ ! -e mix.mixed/pass.done ]
 }
 
 @test "what the choice replaces, or cannot meet, is refused before anything starts" {

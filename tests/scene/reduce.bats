@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # reduce.bats - several reducers: shared by site, by lane, and both; always the problems that one would have made.
 bats_require_minimum_version 1.5.0
+load left.bash
 load model.bash
 
 setup_file() {
@@ -21,10 +22,6 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
     ln -s "$BATS_FILE_TMPDIR"/*.ptq .
     at=ipc://$BATS_TEST_TMPDIR/s
-}
-
-teardown() {
-    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
 }
 
 # FILE holds just these problems: every field, and every element of every tensor.

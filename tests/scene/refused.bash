@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # refused - a small model and rows of tokens, the run that takes them, and what must hold when it cannot be.
 . "${BASH_SOURCE[0]%/*}/idle.bash"
+. "${BASH_SOURCE[0]%/*}/left.bash"
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..

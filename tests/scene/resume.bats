@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # resume.bats - a run that ended early is gone on with by the same command: the bytes of one that was never interrupted, or a refusal that names why not.
 bats_require_minimum_version 1.5.0
+load bounds.bash
 load model.bash
 
 setup_file() {
@@ -15,12 +16,6 @@ setup_file() {
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    mkfifo "$BATS_TEST_TMPDIR/never"
-    exec {never}<>"$BATS_TEST_TMPDIR/never"
-}
-
-nap() { # a hundredth of a second, without a process
-    read -rt 0.01 -u "$never" || true
 }
 
 committed() { # OUT N: the N-th site is there
@@ -29,11 +24,10 @@ committed() { # OUT N: the N-th site is there
     [ -e "$1/.ptqflow/job.json" ] && [ -e "$1/.ptqflow/parts/$part" ]
 }
 
-job() { # OUT MORE...: each solution takes a while, so that a run is still there when it is to be killed
+job() { # OUT MORE...
     local out=$1
     shift
-    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 --seed 1 \
-        --solve.fault delay:150 "$@"
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 --seed 1 "$@"
 }
 
 sites() { # OUT
@@ -51,17 +45,17 @@ started() { # PID: when, in ticks; nothing of one that is gone. Another may soon
 killed() { # OUT N MORE...: all processes of a run are killed when it has committed N sites more
     local all p at=() out=$1 until=$(($2 + $([ -e "$1/.ptqflow/journal.jsonl" ] && sites "$1" || echo 0)))
     shift 2
-    job "$out" "$@" >log 2>&1 3>&- &
+    job "$out" --solve.fault delay:150 "$@" >log 2>&1 3>&- & # each solution takes a while: the run is still there when it is to be killed
     until committed "$out" "$until"; do
         kill -0 $! || { cat log; return 1; }
-        nap
+        nap 0.01
     done
     all="$(pgrep -P $!) $!"
     kill -STOP $all
     for p in $all; do at+=("$p $(started "$p")"); done
     kill -KILL $all
     wait $! || true
-    for p in "${at[@]}"; do while [ -n "${p#* }" ] && [ "$(started "${p% *}")" = "${p#* }" ]; do sleep 0.01; done; done
+    for p in "${at[@]}"; do while [ -n "${p#* }" ] && [ "$(started "${p% *}")" = "${p#* }" ]; do nap 0.01; done; done
     [ ! -e "$out/config.json" ]
 }
 
@@ -95,9 +89,9 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     # the same words, other text
     mv "$BATS_FILE_TMPDIR/other" moved
     head -n 12 "$M/calib.jsonl" >text.jsonl
-    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 512 --length 128 --chunk-tokens 128 --seed 1 --workers forward=1 --solve.fault delay:150 "$@"; }
-    here >log 2>&1 3>&- &
-    until committed text 3; do kill -0 $! && nap; done
+    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 512 --length 128 --chunk-tokens 128 --seed 1 --workers forward=1 "$@"; }
+    here --solve.fault delay:150 >log 2>&1 3>&- &
+    until committed text 3; do kill -0 $! && nap 0.01; done
     kill -INT $(pgrep -f "ptq run gptq .* --out text ")
     wait $! || true
     grep -q "of 12 sites are committed in 'text': the same command again goes on behind them" log

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.bats - the supervisor with small shell stages: starting, failing, stopping, recipes that are wrong.
 bats_require_minimum_version 1.5.0
+load left.bash
+load idle.bash
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -121,7 +123,7 @@ names_it() {
     exec 7<>data
     ptq run gptq --model "$m" --data data --tokens 512 --length 64 --group 64 --out out --stall 2 2>said.txt 7>&- &
     job=$!
-    for i in {1..200}; do names_it && break; kill -0 $job; sleep 0.1; done
+    for i in {1..200}; do names_it && break; kill -0 $job; nap 0.1; done
     names_it
     timeout 20 cat "$m/calib.jsonl" >data
     exec 7>&-
@@ -150,7 +152,8 @@ names_it() {
         shift
         run -100 ptq run "${use[@]}" "$@"
         [[ $output == "ptq: fatal: "*"$words"* ]] || { echo "$output"; return 1; }
-        [ ! -e out ] && [ -z "$(ls r)" ]
+        [ ! -e out ]
+        [ -z "$(ls r)" ]
     }
     refused "--bits: '5' is not one of 2|3|4|8" --bits 5
     refused "--reduce.mem: 'x' is not a size" --reduce.mem x

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # run_id.bats - stages of two runs on the same endpoints: what is of another run is refused with both ids named.
 bats_require_minimum_version 1.5.0
+load left.bash
 # bats file_tags=fire
 
 setup_file() {
@@ -36,7 +37,8 @@ run_of() { # FILE: the run of its first message
     timeout 20 ptq cat --quiet --in acts2.ptq --out ipc://rows 3>&- 2>two.log &
     second=$!
     run timeout 20 ptq reduce --quiet --peers 2 --in @ipc://rows --out problems.ptq
-    [ "$status" -ne 0 ] && [ "$status" -ne 124 ]
+    [ "$status" -ne 0 ]
+    [ "$status" -ne 124 ]
     [[ $output == *"run $a where run $b is going on"* || $output == *"run $b where run $a is going on"* ]]
     wait $first || true # which of the two was there first, and so what becomes of each, is chance
     wait $second || true

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # sample.bats - ptq-sample as a process: rows to a file, a pipe and sockets; input that is wrong.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 setup() {
     root=$BATS_TEST_DIRNAME/../..
@@ -54,8 +55,10 @@ setup() {
     wait $sampler
     ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out all.ptq
     ends=$(($(wc -c <one.ptq) + $(wc -c <two.ptq) - $(wc -c <all.ptq)))
-    [ "$ends" -gt 0 ] && [ "$ends" -lt 1000 ] # each chunk is in one of the two; one end mark more
-    [ "$(wc -c <one.ptq)" -gt "$(($(wc -c <all.ptq) / 3))" ] && [ "$(wc -c <two.ptq)" -gt "$(($(wc -c <all.ptq) / 3))" ]
+    [ "$ends" -gt 0 ]
+    [ "$ends" -lt 1000 ] # each chunk is in one of the two; one end mark more
+    [ "$(wc -c <one.ptq)" -gt "$(($(wc -c <all.ptq) / 3))" ]
+    [ "$(wc -c <two.ptq)" -gt "$(($(wc -c <all.ptq) / 3))" ]
 }
 
 refused() { # CODE WORDS ARGUMENTS...

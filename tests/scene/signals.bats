@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # signals.bats - what a run does with signals, with an end that it cannot foresee, and with another run in its folder.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

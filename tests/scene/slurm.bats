@@ -3,7 +3,6 @@
 # slurm.bats - ops/slurm under a real Slurm of two nodes on this host: requeued and with a node killed, a job makes the bytes of the run alone.
 bats_require_minimum_version 1.5.0
 load bounds.bash
-export BATS_TEST_TIMEOUT=120
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..

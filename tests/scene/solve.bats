@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # solve.bats - plain tensors through ptq-stream import | ptq-solve | ptq-stream export, and what goes wrong on the way.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

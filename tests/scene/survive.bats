@@ -19,10 +19,6 @@ setup() {
     whole=$BATS_FILE_TMPDIR/whole
 }
 
-teardown() {
-    [ -z "${run:-}" ] || kill -KILL "$run" 2>/dev/null || true
-}
-
 job() { # RECIPE OUT MORE...
     local recipe=$1 out=$2
     shift 2
@@ -30,14 +26,13 @@ job() { # RECIPE OUT MORE...
 }
 
 start() { # RECIPE OUT MORE...: each solution takes a while, so that there is something to lose
-    (exec bash -c "$(declare -f job); job \"\$@\"" bash "$@" --solve.fault delay:60) >log 2>&1 3>&- &
+    (exec bash -c "$(declare -f job); job \"\$@\"" bash "$@" --solve.fault delay:200) >log 2>&1 3>&- &
     run=$!
 }
 
 finish() { # CODE
     local code=0
     wait "$run" || code=$? # the time of a test is bounded
-    run=
     [ "$code" = "$1" ] || { echo "exit code $code"; cat log; return 1; }
 }
 
@@ -277,7 +272,7 @@ gone_on() { # OUT: behind the sites that its journal has, to the bytes of out
 @test "text from a pipe cannot be read again, and a record would miss what was committed: the run ends, and says so" {
     mkfifo text
     cat "$M/calib.jsonl" >text 3>&- &
-    (exec ptq run gptq --model "$M" --data text --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64) >log 2>&1 3>&- &
+    (exec ptq run gptq --model "$M" --data text --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64 --solve.fault delay:200) >log 2>&1 3>&- &
     run=$!
     kill_at out 1 forward
     finish 111

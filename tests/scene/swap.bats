@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # swap.bats - solvers that come and go during a run: swapped, scaled, started by hand, killed; and ptq ctl used wrongly.
 bats_require_minimum_version 1.5.0
+load bounds.bash
 load model.bash
 
 setup_file() {
@@ -9,25 +10,13 @@ setup_file() {
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
     narrow_model "$M" 4
-    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-swap-XXXXXX)
     export JOB="--tokens 1024 --length 128 --chunk-tokens 256 --seed 1 --workers forward=1"
     cd "$BATS_FILE_TMPDIR"
     printf 'import os, sys\nos.execvp(sys.argv[1], sys.argv[1:])\n' >via.py
 }
 
-teardown_file() {
-    rm -rf "$XDG_RUNTIME_DIR"
-}
-
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    run_pid=
-}
-
-teardown() {
-    [ -n "$run_pid" ] || return 0
-    kill -TERM "$run_pid" && sleep 0.1 && kill -TERM "$run_pid" # the second kills what is stopped, too
-    wait "$run_pid" || true
 }
 
 job() { # RECIPE OUT MORE...
@@ -45,18 +34,19 @@ start() { # RECIPE OUT MORE...: in the background, until ptq ctl finds it
 
 alive() { # a moment later the run is still there
     kill -0 "$run_pid" || { cat "$out.log"; return 1; }
-    sleep 0.02
+    nap 0.02
 }
 
 finish() { # STATUS
     local code=0
     wait "$run_pid" || code=$?
-    run_pid=
     [ "$code" = "$1" ] || { cat "$out.log"; return 1; }
 }
 
-sites() {
-    grep -c '"record": *"site"' "$out/.ptqflow/journal.jsonl" || true
+sites() { # in the journal
+    local line n=0
+    while read -r line; do [[ $line != *'"record":'?(' ')'"site"'* ]] || n=$((n + 1)); done <"$out/.ptqflow/journal.jsonl"
+    echo $n
 }
 
 await() { # N: so many sites are in the journal
@@ -158,7 +148,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     await $((at + 2))
     kill -STOP "$run_pid"
     kill -KILL $(pgrep -P "$run_pid") "$run_pid"
-    wait "$run_pid" || run_pid=
+    wait "$run_pid" || true
     run -0 --separate-stderr job "$ROOT/pipelines/gptq.pipe" left --forward.fault delay:30
     grep -qE "warning: the earlier run had swapped its solver: it solved sites? .* by rtn; those behind site [0-9]+ are solved by gptq again" <<<"$stderr"
     by_rtn=$(jq -r 'select(.record == "site" and .solver == "rtn") | .order' left/.ptqflow/journal.jsonl | wc -l)
@@ -214,7 +204,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     [ "${#lines[@]}" = 2 ]
     kill -CONT "$forward"
     finish 0
-    ! grep -q 'said at the start' refused.log
+    run -1 grep 'said at the start' refused.log
 
     start "$ROOT/pipelines/gptq.pipe" fewer
     kill -STOP "$(pid_of forward)"

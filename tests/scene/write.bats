@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # write.bats - ptq-write as a process: from files, pipes and sockets, cut streams, wrong folders, kills, a full disk.
 bats_require_minimum_version 1.5.0
+load left.bash
 
 setup_file() {
     export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
