@@ -35,7 +35,8 @@ listens() { # PORT
     [[ $output == *"21 runs, 0 failed" ]]
 }
 
-# The stages of a run by hand over tcp, in a folder of their own; that of $lost dies at its N-th message.
+# The stages of a run by hand over tcp, in a folder of their own; that of $lost dies at its N-th message: when all have met, for who
+# has never seen a neighbour waits for one.
 by_hand() { # LOST N: into $stages, in the order of $names
     local stage at
     mkdir "$1" && cd "$1" || return
@@ -60,9 +61,9 @@ by_hand() { # LOST N: into $stages, in the order of $names
 @test "stages by hand over tcp: whichever is killed, nobody waits for ever, and nobody makes half a model" {
     names=(sample forward reduce solve write)
     make_ids
-    by_hand sample 3 && first=("${stages[@]}")
+    by_hand sample 3,delay:1000 && first=("${stages[@]}")
     by_hand forward 20 && second=("${stages[@]}")
-    by_hand reduce 5 && third=("${stages[@]}")
+    by_hand reduce 12 && third=("${stages[@]}")
     by_hand write 5 && fourth=("${stages[@]}")
     by_hand solve 5
     wait_code "${stages[3]}" 137

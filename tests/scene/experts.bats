@@ -71,7 +71,7 @@ experts() { # OUT FILTER: of the sites of experts
     head=$!
     until_true grep -q 'THIS-HOST:[0-9]' head.txt
     port=$(grep -o 'THIS-HOST:[0-9]*' head.txt)
-    timeout 60 ptq worker "tcp://127.0.0.1:${port#*:}" --forward 1 --model "$tiny" 2>worker.txt 3>&- || { cat head.txt worker.txt; false; }
+    timeout 60 ptq worker "tcp://127.0.0.1:${port#*:}" --forward 1 --solve 0 --model "$tiny" 2>worker.txt 3>&- || { cat head.txt worker.txt; false; }
     wait $head
     grep -q 'workers do not take part in the forward pass: --starved all-tokens: in the sums of lanes' head.txt
     [ -e all/model.safetensors ] || run_tiny gptq all --starved-below 6 --starved all-tokens --workers forward=2
