@@ -23,7 +23,7 @@ FRONT_SRC := $(wildcard pipelines/ptq_main.c)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
 # The longest first, the short programs last: so no processor is idle at the end.
-LONG      := $(patsubst %,tests/scene/%.bats,survive swap chaos fire bad_input experts plan bad_model methods slurm vlm families formats slide resume override target job crew data)
+LONG      := $(patsubst %,tests/scene/%.bats,hosts survive swap chaos fire bad_input experts plan bad_model methods slurm vlm families formats slide resume override target job crew data)
 SCENES    := $(LONG) $(filter-out $(LONG),$(sort $(wildcard tests/scene/*.bats tests/clients/*.bats)))
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))
