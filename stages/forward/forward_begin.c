@@ -97,26 +97,20 @@ static int place_give(struct forward *f, size_t i, struct err *e)
     return 0;
 }
 
-static int embed(struct forward *f, size_t i, struct err *e)
+int begin_chunk(struct forward *f, size_t i, struct err *e)
 {
+    if (place_give(f, i, e) < 0)
+        return -1;
     for (int w = 0; w < f->ways; w++)
         if (begin_embed(f, &f->way[w], i, e) < 0)
             return -1;
     return 0;
 }
 
-int begin_chunk(struct forward *f, size_t i, struct err *e)
-{
-    return place_give(f, i, e) < 0 ? -1 : embed(f, i, e);
-}
-
 int begin_all(struct forward *f, struct err *e)
 {
     for (size_t i = 0; i < f->count; i++)
-        if (place_give(f, i, e) < 0)
-            return -1;
-    for (size_t i = 0; i < f->count; i++)
-        if (embed(f, i, e) < 0)
+        if (begin_chunk(f, i, e) < 0)
             return -1;
     return 0;
 }

@@ -13,13 +13,12 @@ bin=$(realpath "$1") build=$(realpath "$2")
 root=$(realpath "$(dirname "$0")/../..")
 shift 2
 . "$root/tests/scene/idle.bash"
+. "$root/tests/scene/descendants.bash"
 limit=${LIMIT:-60} patience=1500 # ms
 model=$root/tests/golden/conformance/mistral sites=12
 work=$(mktemp -d /tmp/ptq-chaos-XXXXXX)
 export XDG_RUNTIME_DIR=$work/run PATH=$bin:$PATH
 mkdir "$XDG_RUNTIME_DIR"
-mkfifo "$work/never"
-exec {never}<>"$work/never"
 run= proxy= worker= failed=0 tried=0
 
 cleanup() {
@@ -28,11 +27,6 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
-
-nap() { # SECONDS: without a process
-    read -rt "$1" -u $never
-    return 0
-}
 
 draw() { # N: 0 to N-1, into $drawn
     drawn=$((RANDOM % $1))
@@ -45,17 +39,9 @@ pick() { # WORD...: one of them, into $picked
 
 end_all() { # what may be left of a run
     local pid
-    for pid in $run $proxy $worker $(descendants "${run:-}") $(descendants "${worker:-}"); do kill -KILL "$pid" 2>/dev/null; done
+    for pid in $run $proxy $worker ${run:+$(descendants "$run")} ${worker:+$(descendants "$worker")}; do kill -KILL "$pid" 2>/dev/null; done
     [ -z "$run$proxy$worker" ] || wait $run $proxy $worker 2>/dev/null
     run= proxy= worker=
-}
-
-descendants() { # PID
-    local pid
-    for pid in $([ -z "$1" ] || pgrep -P "$1"); do
-        echo "$pid"
-        descendants "$pid"
-    done
 }
 
 make_data() {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bounds - every wait of a scene ends: a test that takes longer than BATS_TEST_TIMEOUT seconds fails, and so does what until_true
 # waits for. Loaded by the scenes whose commands would wait for ever when something is broken.
-export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-120} # no test takes a tenth of it on an idle machine, but a busy one is slow
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-120} # hosts.bats has one that takes half of it on an idle machine
 
 . "${BASH_SOURCE[0]%/*}/idle.bash"
 . "${BASH_SOURCE[0]%/*}/left.bash"

@@ -3,13 +3,7 @@
 # start something beside themselves; a teardown of their own calls end_left.
 export XDG_RUNTIME_DIR=$BATS_RUN_TMPDIR # where runs make their sockets; bats removes it
 
-descendants() { # PID: those it has started, and those they have
-    local pid
-    for pid in $(pgrep -P "$1"); do
-        echo "$pid"
-        descendants "$pid"
-    done
-}
+. "${BASH_SOURCE[0]%/*}/descendants.bash"
 
 end_left() { # the jobs of this shell and what they have started
     local pid timer= all=()
