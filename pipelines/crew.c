@@ -10,7 +10,6 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
-#include "../common/wire/link_zmq.h"
 #include "hold.h"
 #include "hosts.h"
 #include "newest.h"
@@ -91,15 +90,7 @@ static int add_one(struct supervise *s, size_t like, size_t nwords, const char *
 
 static int is_endpoint(const char *word)
 {
-    return strncmp(word, "ipc://", 6) == 0 || zsock_is_tcp(word);
-}
-
-/* Of two hosts by tcp one may be a wildcard, or another name of the same. */
-static int is_same(const char *to, const char *bound)
-{
-    return zsock_is_tcp(to) && zsock_is_tcp(bound)
-               ? strcmp(strrchr(to, ':'), strrchr(bound, ':')) == 0
-               : strcmp(to, bound) == 0;
+    return strncmp(word, "ipc://", 6) == 0;
 }
 
 /* Endpoint number k of those a process connects to; NULL: it has no more. */
@@ -137,7 +128,7 @@ static int hears(struct supervise *s, size_t i, const char *address)
     const char *at;
 
     for (size_t k = 0; lives(s, i) && k < HEARD_MAX && (at = endpoint(p, k)); k++)
-        if (is_same(at, address) && !(c->heard >> k & 1)) {
+        if (strcmp(at, address) == 0 && !(c->heard >> k & 1)) {
             c->heard |= 1u << k;
             c->joined = c->joined || (!p->ours && heard(c) == endpoints(p));
             return 1;
