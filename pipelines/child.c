@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -166,6 +167,14 @@ void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *
     if (l->n)
         line(ctx, c, l->text);
     l->n = 0;
+}
+
+int child_says(const struct child *c, const char *state)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "\"state\":\"%s\"", state);
+    return strstr(c->status_text, text) != NULL;
 }
 
 void child_signal(const struct child *c, int number)

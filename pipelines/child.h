@@ -69,6 +69,8 @@ int child_start(struct child *c, const struct launch_process *p, const char *log
 void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx,
                 struct child *c);
 void child_signal(const struct child *c, int number); /* to its whole process group */
+/* Was this state of common/base/status.h the last that it told? */
+int child_says(const struct child *c, const char *state);
 /* From what wait4 said. */
 void child_ended(struct child *c, int status, const struct rusage *usage, size_t turn);
 void child_close(struct child *c);

@@ -553,6 +553,13 @@ void hosts_tick(struct supervise *s)
     drained_tell(s);
 }
 
+void hosts_complete(struct hosts *h)
+{
+    if (!h->complete)
+        hosts_end(h, &(const struct err){.kind = ERR_NONE});
+    h->complete = 1;
+}
+
 void hosts_end(struct hosts *h, const struct err *e)
 {
     for (size_t i = 0; i < h->count; i++) {

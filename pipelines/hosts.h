@@ -55,6 +55,8 @@ const struct hosts_waits *hosts_waited(const struct hosts *h);
 int hosts_share(const struct hosts *h);
 /* Listens and answers; after every turn of the supervisor. */
 void hosts_tick(struct supervise *s);
+/* The checkpoint is published: all are told, once. */
+void hosts_complete(struct hosts *h);
 /* The run has ended, as e says (kind 0: well): all are told. */
 void hosts_end(struct hosts *h, const struct err *e);
 

@@ -41,6 +41,7 @@ struct hosts {
     double refused_at; /* since when those are counted that are refused: */
     uint64_t refused;
     int rests;         /* whether the workers were told that the run is paused */
+    int complete;      /* and that it is complete */
     double looked;     /* when it was last asked whether beginning again gains */
     struct lend *lend; /* NULL: no worker needs the model */
     int lends;         /* whether that has been asked */

@@ -10,6 +10,7 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/base/status.h"
 #include "../common/wire/link.h"
 #include "../ops/tools/look/cat_opts.h"
 #include "../stages/forward/forward_opts.h"
@@ -153,8 +154,8 @@ static int is_alone(struct supervise *s, size_t i)
 {
     struct child *c = &s->child[i];
     const int alone = c->epoch && !c->exited && kind_of(s, i) == &write_spec &&
-                      !is_going(s, &forward_spec, 0) &&
-                      !strstr(c->status_text, "\"state\":\"assemble\"");
+                      !is_going(s, &forward_spec, 0) && !child_says(c, STATUS_ASSEMBLE) &&
+                      !child_says(c, STATUS_PUBLISHED);
 
     c->alone = !alone ? 0 : c->alone > 0 ? c->alone : clock_wall();
     return alone && clock_wall() - c->alone > ALONE_SECONDS;
@@ -166,9 +167,11 @@ static int is_written(const struct supervise *s)
     size_t done = 0;
 
     for (size_t i = 0; i < s->plan->count; i++) {
-        if (s->child[i].past || kind_of(s, i) != &write_spec)
+        const struct child *c = &s->child[i];
+
+        if (c->past || kind_of(s, i) != &write_spec)
             continue;
-        if (!s->child[i].exited || s->child[i].code)
+        if (c->exited ? c->code != 0 : !child_says(c, STATUS_PUBLISHED))
             return 0;
         done++;
     }
@@ -176,7 +179,7 @@ static int is_written(const struct supervise *s)
 }
 
 /* All is committed since so long: who was replaced, or began so late that those it was to talk to
- * are gone, keeps the writer waiting, or waits for one. */
+ * are gone, here or on a worker, keeps the writer waiting, or waits for one. */
 static int is_over(struct supervise *s)
 {
     struct again *a = &s->again;
@@ -202,6 +205,8 @@ void replace_tick(struct supervise *s)
 {
     const int over = is_over(s);
 
+    if (over && s->hosts && is_written(s))
+        hosts_complete(s->hosts);
     for (size_t i = 0; i < s->plan->count; i++) {
         struct child *c = &s->child[i];
 

@@ -18,6 +18,7 @@
 #include "../common/base/mem.h"
 #include "../common/base/owner.h"
 #include "../common/base/pause.h"
+#include "../common/base/status.h"
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
 #include "../common/wire/link_zmq.h"
@@ -150,7 +151,8 @@ static int delivered(const struct supervise *s)
         if (c->past || strcmp(slash ? slash + 1 : c->plan->program, "ptq-write") != 0)
             continue;
         writers++;
-        if (c->exited ? c->code != 0 : !strstr(c->status_text, "\"state\":\"assemble\""))
+        if (c->exited ? c->code != 0
+                      : !child_says(c, STATUS_ASSEMBLE) && !child_says(c, STATUS_PUBLISHED))
             return 0;
     }
     return writers > 0;

@@ -48,13 +48,18 @@ static int lives(const struct slot *s)
     return s->child.pid > 0 && !s->child.exited;
 }
 
+static void stop(struct slot *s, int number)
+{
+    if (!lives(s) || (number == SIGTERM && s->child.leaving))
+        return;
+    s->child.leaving = 1;
+    child_signal(&s->child, number);
+}
+
 static void stop_all(struct worker *w, int number)
 {
     for (size_t i = 0; i < w->count; i++)
-        if (lives(w->slot[i]) && (number != SIGTERM || !w->slot[i]->child.leaving)) {
-            w->slot[i]->child.leaving = 1;
-            child_signal(&w->slot[i]->child, number);
-        }
+        stop(w->slot[i], number);
 }
 
 /* Nothing new; what is there may finish what it has in hand. */
@@ -261,10 +266,7 @@ static int work_take(struct worker *w, const struct msg *m, struct err *e)
         if (w->slot[i]->unwanted > 0 || is_wanted(w->slot[i], list))
             continue;
         w->slot[i]->unwanted = clock_wall();
-        if (lives(w->slot[i]) && !w->slot[i]->child.leaving) {
-            w->slot[i]->child.leaving = 1;
-            child_signal(&w->slot[i]->child, SIGTERM);
-        }
+        stop(w->slot[i], SIGTERM);
     }
     for (size_t i = 0; i < json_count(list); i++) {
         if (is_known(w, json_at(list, i)))
@@ -292,6 +294,9 @@ static void end_take(struct worker *w, const struct msg *m)
     else
         err_set(&w->lost, ERR_SYS, "the run has ended: %.400s", text);
     end(w, 0);
+    for (size_t i = 0; ok && i < w->count; i++)
+        if (solves(w->slot[i])) /* one that began too late has nobody to send it an end */
+            stop(w->slot[i], SIGTERM);
 }
 
 static void leave(struct worker *w, const char *who)

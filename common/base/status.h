@@ -17,6 +17,9 @@
 
 #include <stdint.h>
 
+#define STATUS_ASSEMBLE "assemble"   /* the writer has all commits */
+#define STATUS_PUBLISHED "published" /* and its checkpoint is there */
+
 void status_init(const char *stage, int fd); /* fd -1: no supervisor */
 void status_update(const char *state, int64_t block, const char *site, uint64_t done,
                    uint64_t total, const char *unit);

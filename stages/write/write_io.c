@@ -157,9 +157,10 @@ static int serve(struct write_io *io, struct err *e)
         rc = -1;
     if (pump_end(&pump, rc, e) < 0)
         return -1;
-    status_update("assemble", -1, NULL, 0, 0, NULL);
+    status_update(STATUS_ASSEMBLE, -1, NULL, 0, 0, NULL);
     if (write_finish(io->core, e))
         return -1;
+    status_update(STATUS_PUBLISHED, -1, NULL, 0, 0, NULL);
     link_enough(io->solutions);
     if (link_is_socket(io->solutions))
         pump_drop(io->solutions, NULL);
@@ -211,7 +212,7 @@ static int finish_parts(struct write_io *io, struct err *e)
         log_warn("%zu of %zu site%s no finished part and stay at full precision%s%s", left,
                  write_plan(io->core)->sites, left == 1 ? " has" : "s have", why ? ": " : "",
                  why ? why : "");
-    status_update("assemble", -1, NULL, 0, 0, NULL);
+    status_update(STATUS_ASSEMBLE, -1, NULL, 0, 0, NULL);
     return write_finish(io->core, e);
 }
 

@@ -107,6 +107,34 @@ END
     grep -q 'reduce ended badly, but the writer has all of its work' log
 }
 
+@test "a worker's solver that never meets its problems does not keep a run whose checkpoint is published" {
+    mkdir host
+    for program in "${PTQ_BIN:-$ROOT/bin}"/*; do
+        ln -s "$program" host
+    done
+    rm host/ptq host/ptq-solve
+    cp "${PTQ_BIN:-$ROOT/bin}/ptq" host # processes are looked for beside it
+    cat >host/ptq-solve <<EOF
+#!/bin/bash
+args=("\$@")
+for i in "\${!args[@]}"; do
+    [ "\${args[i]}" != --in ] || args[i + 1]=tcp://127.0.0.1:9
+done
+exec "${PTQ_BIN:-$ROOT/bin}/ptq-solve" "\${args[@]}"
+EOF
+    chmod +x host/ptq-solve
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --tokens 1024 --length 128 --workers forward=1 --forward.fault delay:100 \
+        --listen 'tcp://127.0.0.1:*' --hosts 1 >log 2>&1 3>&- &
+    run_pid=$!
+    until_true grep -q 'THIS-HOST:[0-9]' log
+    port=$(grep -o 'THIS-HOST:[0-9]*' log)
+    host/ptq worker "tcp://127.0.0.1:${port#*:}" --forward 0 2>worker.txt 3>&- &
+    worker=$!
+    finish 0
+    wait_code "$worker" 0 || { cat worker.txt; false; }
+    grep -q 'for 127.0.0.1:9' log # so it was there
+}
+
 @test "a stage that somebody stops before that ends the run as a failure of the system, where it may not begin again" {
     start gptq --restarts 0
     until_true test -e out/.ptqflow/parts/00003.ptq
