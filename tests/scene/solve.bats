@@ -206,10 +206,17 @@ codes() { # PROBLEMS: solved and exported
     ptq-stream sums p.ptq b.safetensors --quiet
     ptq-stream import b.safetensors --quiet >q.ptq
     cmp <(codes p.ptq) <(codes q.ptq)
-    ptq-merge p.ptq p.ptq --quiet >twice.ptq
-    cmp <(codes p.ptq) <(codes twice.ptq)
-    ptq inspect --json twice.ptq | grep -q '"tokens":2'
-    ptq-merge --by tokens p.ptq twice.ptq --quiet | ptq inspect --json - | grep -q '"tokens":3,.*"sum_w":3'
+    three='\0\0\100\100' three_halves='\0\0\300\77'
+    site thrice.safetensors L "$three_halves$zero$zero$zero$zero$three$three_halves$zero$zero$three_halves$three$zero$zero$zero$zero$three" "$weights" # of other rows
+    ptq-stream import thrice.safetensors --quiet >r.ptq
+    ptq-merge p.ptq r.ptq --quiet >both.ptq
+    cmp <(codes p.ptq) <(codes both.ptq)
+    ptq inspect --json both.ptq | grep -q '"tokens":2'
+    ptq-merge --by tokens p.ptq both.ptq --quiet | ptq inspect --json - | grep -q '"tokens":3,.*"sum_w":3'
+    run -100 ptq-merge --out no.ptq p.ptq <(cat p.ptq) # the same rows once more
+    [[ $output == *"are those of p.ptq"*"count twice"* ]]
+    run -100 ptq-merge --out no.ptq - - <p.ptq
+    [[ $output == *"standard input can be read only once"* ]]
     site other.safetensors L "$half_eye" "$half$half$half$half$half$half$half$half"
     ptq-stream import other.safetensors --quiet >other.ptq
     run -100 ptq-merge --out no.ptq p.ptq other.ptq

@@ -5,9 +5,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "../../../common/base/log.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/base/version.h"
 #include "../../../common/wire/msg_problem.h"
+#include "merge_twice.h"
 
 /* Of a problem: its own sums, the further sets, the classes. */
 enum { MAIN, HOLD, PLAIN, CLASSES };
@@ -28,6 +30,7 @@ struct total {
     double *diag;                /* NULL: none; owned */
     struct json *lengths, *from; /* histogram; prov of the others; owned */
     uint64_t bytes_in, routed;
+    struct merge_twice rows; /* of the files so far */
 };
 
 static void total_release(struct total *t)
@@ -39,6 +42,7 @@ static void total_release(struct total *t)
     free(t->diag);
     json_destroy(&t->lengths);
     json_destroy(&t->from);
+    merge_twice_release(&t->rows);
     msg_destroy(&t->first);
 }
 
@@ -312,6 +316,19 @@ static struct msg *problem_make(const struct total *t, struct err *e)
 
 /* ---- the files ---- */
 
+/* What is drawn from the same data is said once, not at every site. */
+static int see_rows(struct total *t, const struct problem_view *v, const char *file, struct err *e)
+{
+    const char *other;
+    const int drawn = merge_twice_see(&t->rows, v, file, &other, e);
+
+    if (drawn > 0 && v->order == 0 && v->block == t->v.block)
+        log_warn("%s: its rows were drawn from the data of %s, in another way: those that both "
+                 "have count twice",
+                 file, other);
+    return drawn < 0 ? -1 : 0;
+}
+
 /* 1: the next site of every file is in *t, 0: all have ended. */
 static int site_read(struct link *const *in, const char *const *files, size_t n, enum merge_by by,
                      struct total *t, struct err *e)
@@ -349,7 +366,7 @@ static int site_read(struct link *const *in, const char *const *files, size_t n,
             rc = err_set(e, ERR_SYS, "provenance: out of memory");
             goto out;
         }
-        if ((rc = total_add(t, &v, by, e)))
+        if ((rc = see_rows(t, &v, files[i], e)) || (rc = total_add(t, &v, by, e)))
             goto out;
         msg_destroy(&m);
     }
@@ -357,6 +374,15 @@ static int site_read(struct link *const *in, const char *const *files, size_t n,
 out:
     msg_destroy(&m);
     return rc;
+}
+
+static int check_names(const char *const *files, size_t n, struct err *e)
+{
+    int piped = 0;
+
+    for (size_t i = 0; i < n; i++)
+        piped += strcmp(files[i], "-") == 0;
+    return piped < 2 ? 0 : err_set(e, ERR_USE, "'-': standard input can be read only once");
 }
 
 int merge_run(const char *const *files, size_t n, enum merge_by by, struct link *out, size_t *count,
@@ -367,6 +393,8 @@ int merge_run(const char *const *files, size_t n, enum merge_by by, struct link 
     int rc = in ? 0 : -1;
 
     *count = 0;
+    if (rc == 0)
+        rc = check_names(files, n, e);
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = (in[i] = link_open(files[i], LINK_IN, &o, e)) ? 0 : -1;
     while (rc == 0) {
