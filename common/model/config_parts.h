@@ -36,7 +36,18 @@ int config_read_rope(struct config *c, const struct family *f, const char *what,
  * one. */
 int config_check_blocks(struct config *c, const char *what, struct err *e);
 
+/* hidden_act or hidden_activation, whichever the family goes by. */
+int config_read_activation(struct config *c, const char *what, struct err *e);
+/* Behind all others: what is said under two names is the same. */
+int config_check_pairs(const struct config *c, const char *what, struct err *e);
+/* 1: the key is one of those for the number of experts, and the family reads one of them. */
+int config_counts_experts(const struct family *f, const char *key);
+
 /* ---- for the settle of families ---- */
+
+/* A key that may be absent, or say what is known. */
+int config_only_text(const struct json *j, const char *key, const char *known, const char *what,
+                     struct err *e);
 
 /* Blocks with a window: those that layer_types names, where it is there; else all but each
  * pattern-th (0: all). window 0: none has one. */

@@ -180,36 +180,6 @@ static int read_token(const struct config *c, const char *key, int64_t *out, con
 
 /* ---- the rest ---- */
 
-static int read_activation(struct config *c, const char *what, struct err *e)
-{
-    const char *key = json_has(c->json, "hidden_activation") ? "hidden_activation" : "hidden_act";
-    const struct json *a = json_get(c->json, key);
-
-    c->activation = family_text(c)->activation;
-    return json_kind(a) == JSON_KIND_NULL
-               ? 0
-               : activation_find(json_as_text(a), &c->activation, key, what, e);
-}
-
-static const char *dtype_said(const struct json *j, const char *key)
-{
-    const char *text = json_as_text(json_get(j, key));
-
-    return text && strncmp(text, "torch.", 6) == 0 ? text + 6 : text;
-}
-
-/* Readers compute in it, and disagree on which key counts. */
-static int check_dtype(const struct json *j, const char *what, struct err *e)
-{
-    const char *now = dtype_said(j, "dtype"), *old = dtype_said(j, "torch_dtype");
-
-    return now && old && strcmp(now, old) != 0
-               ? err_set(e, ERR_USE,
-                         "%s: dtype is '%.64s' and torch_dtype is '%.64s': remove one of them",
-                         what, now, old)
-               : 0;
-}
-
 /* What one family reads and another one would leave out. */
 static int refuse_unknown_mathematics(const struct config *c, const char *what, struct err *e)
 {
@@ -244,7 +214,8 @@ static int refuse_unknown_mathematics(const struct config *c, const char *what, 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         x = json_get(c->json, keys[i]);
         if (json_kind(x) == JSON_KIND_NULL || (json_as_bool(x, &off) == 0 && !off) ||
-            family_reads(family_text(c), keys[i]) || family_reads(family_of(c), keys[i]))
+            family_reads(family_text(c), keys[i]) || family_reads(family_of(c), keys[i]) ||
+            config_counts_experts(family_text(c), keys[i]))
             continue;
         return err_set(e, ERR_USE, "%s: %s is not supported for model_type '%s'", what, keys[i],
                        c->model_type);
@@ -265,12 +236,13 @@ int config_parse(const char *text, size_t length, const char *what, struct confi
     c->embed_scale = c->residual_scale = c->logit_scale = 1;
     if (read_identity(c, what, e) < 0 || config_nested_find(c, what, e) < 0 ||
         read_sizes(c, what, e) < 0 || !(c->block = mem_array(c->layers, sizeof *c->block, e)) ||
-        read_activation(c, what, e) < 0 || config_read_rope(c, family_text(c), what, e) < 0 ||
+        config_read_activation(c, what, e) < 0 ||
+        config_read_rope(c, family_text(c), what, e) < 0 ||
         read_token(c, "bos_token_id", &c->bos, what, e) < 0 ||
         read_token(c, "eos_token_id", &c->eos, what, e) < 0 ||
         refuse_unknown_mathematics(c, what, e) < 0 || family_text(c)->settle(c, what, e) < 0 ||
         config_check_blocks(c, what, e) < 0 || config_nested_vision(c, what, e) < 0 ||
-        check_dtype(c->file, what, e) < 0)
+        config_check_pairs(c, what, e) < 0)
         goto fail;
     return 0;
 fail:

@@ -57,6 +57,7 @@ struct family {
     int rope_pairs; /* neighbours turn together */
     enum norm_kind norm;
     enum activation activation;
+    const char *activation_key; /* of config.json; NULL: hidden_act */
     /* Reads the fields only this family has into c; c->json is parsed and the common fields are
      * set. */
     int (*settle)(struct config *c, const char *what, struct err *e);

@@ -95,9 +95,13 @@ static int read_choice(struct config *c, const struct family_choice *d, const ch
 int family_read_choice(struct config *c, const struct family_choice *d, const char *what,
                        struct err *e)
 {
-    int64_t dense, shared, behind;
+    int64_t dense, shared, behind, each;
 
-    if (read_choice(c, d, what, e) < 0 ||
+    /* the reference does not look at these three, engines do */
+    if (config_only_text(c->json, "scoring_func", "sigmoid", what, e) < 0 ||
+        config_only_text(c->json, "topk_method", "noaux_tc", what, e) < 0 ||
+        json_opt_int(c->json, "moe_layer_freq", 1, 1, 1, &each, what, e) < 0 ||
+        read_choice(c, d, what, e) < 0 ||
         config_size(c->json, "moe_intermediate_size", WIDTH_MAX, &c->expert_ff, what, e) < 0 ||
         json_opt_int(c->json, "n_shared_experts", 0, 64, 1, &shared, what, e) < 0 ||
         json_opt_int(c->json, "num_nextn_predict_layers", 0, 64, 1, &behind, what, e) < 0 ||

@@ -63,9 +63,10 @@ static void build(const struct config *c, size_t block, struct program *p)
 static const char *const reads[] = {"query_pre_attn_scalar", "attn_logit_softcapping",
                                     "final_logit_softcapping", "sliding_window_pattern", NULL};
 
-#define GEMMA                                                                            \
-    FAMILY_LLAMA_ENDS, .reads = reads, .head_dim = 256, .tied = 1, .norm = NORM_RMS_ONE, \
-                       .activation = ACTIVATION_GELU_TANH, .build = build
+#define GEMMA                                                                                     \
+    FAMILY_LLAMA_ENDS, .reads = reads, .head_dim = 256, .tied = 1, .norm = NORM_RMS_ONE,          \
+                       .activation = ACTIVATION_GELU_TANH, .activation_key = "hidden_activation", \
+                       .build = build
 
 /* ---- of GGUF files ---- */
 

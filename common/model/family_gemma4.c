@@ -324,6 +324,7 @@ const struct family family_gemma4_text = {
     .theta = 1000000,
     .theta_window = 10000,
     .activation = ACTIVATION_GELU_TANH,
+    .activation_key = "hidden_activation",
     .settle = settle,
     .build = build,
 };

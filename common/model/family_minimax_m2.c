@@ -35,7 +35,6 @@ static int read_part(struct config *c, const char *what, struct err *e)
 /* What no published model has, and the reference does not read. */
 static int other_routers(const struct config *c, const char *what, struct err *e)
 {
-    const char *score = json_text_or(c->json, "scoring_func", "sigmoid");
     int64_t shared;
     int corrected;
 
@@ -43,9 +42,8 @@ static int other_routers(const struct config *c, const char *what, struct err *e
                      e) < 0 ||
         json_opt_bool(c->json, "use_routing_bias", 1, &corrected, what, e) < 0)
         return -1;
-    if (strcmp(score, "sigmoid") != 0)
-        return err_set(e, ERR_USE, "%s: scoring_func '%.64s' is not supported (sigmoid)", what,
-                       score);
+    if (config_only_text(c->json, "scoring_func", "sigmoid", what, e) < 0)
+        return -1;
     if (!corrected)
         return err_set(e, ERR_USE, "%s: use_routing_bias false is not supported", what);
     return shared ? err_set(e, ERR_USE, "%s: shared_intermediate_size %lld is not supported (0)",
