@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "../common/base/bytes.h"
 #include "../common/base/fs.h"
 #include "../common/base/mem.h"
 
@@ -172,6 +173,7 @@ static int settle(struct copy *c, struct err *e)
 static int room_check(const struct copy *c, struct err *e)
 {
     const uint64_t missing = c->l->bytes - copy_bytes(c);
+    char a[BYTES_TEXT], b[BYTES_TEXT];
     struct statvfs v;
     uint64_t room;
 
@@ -181,9 +183,9 @@ static int room_check(const struct copy *c, struct err *e)
     if (room >= missing)
         return 0;
     return err_set(e, ERR_SYS,
-                   "%.1f MB of the model are to come, but '%.200s' has room for %.1f MB: make "
-                   "room, or say --cache DIR on another disk, or --model with a copy",
-                   (double)missing / 1e6, c->part, (double)room / 1e6);
+                   "%s of the model are to come, but '%.200s' has room for %s: make room, or say "
+                   "--cache DIR on another disk, or --model with a copy",
+                   bytes_text((double)missing, a), c->part, bytes_text((double)room, b));
 }
 
 int copy_begin(const char *dir, const struct lent *l, struct copy **cp, struct err *e)
@@ -222,12 +224,13 @@ int copy_wants(const struct copy *c, size_t *number, uint64_t *from)
 int copy_take(struct copy *c, const void *data, size_t n, struct err *e)
 {
     const struct lent_file *x = c->number < c->l->count ? &c->l->file[c->number] : NULL;
+    char a[BYTES_TEXT], b[BYTES_TEXT];
 
     if (!x || n > x->bytes - c->from)
         return err_set(e, ERR_USE, "more bytes than file '%s' has", x ? x->name : "");
     if (fs_pwrite_all(c->fd, data, n, c->from, x->name, e) < 0)
-        return err_prefix(e, "the copy of the model in '%.200s', %.1f of %.1f MB", c->part,
-                          (double)copy_bytes(c) / 1e6, (double)c->l->bytes / 1e6);
+        return err_prefix(e, "the copy of the model in '%.200s', %s of %s", c->part,
+                          bytes_text((double)copy_bytes(c), a), bytes_text((double)c->l->bytes, b));
     digest_add(&c->sum, data, n);
     c->from += n;
     return settle(c, e);

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "../common/base/bytes.h"
 #include "../common/base/fs.h"
 #include "../common/base/mem.h"
 #include "../common/run/override.h"
@@ -19,7 +20,6 @@
 #include "../stages/write/write_opts.h"
 #include "foresight.h"
 
-#define MIB ((double)(1 << 20))
 #define PART_SHARE 0.8 /* of the bits of codes, that packing leaves at least: .88 was measured */
 
 /* Free bytes where `path` lies, or the nearest folder above it that is there. */
@@ -184,6 +184,7 @@ int disk_check(const struct route *t, const struct config *config, const struct 
 {
     const struct stage *w = route_stage(t, &write_spec, 0), *s = route_stage(t, &solve_spec, 0);
     const struct write_command *c = w ? w->own : NULL;
+    char a[BYTES_TEXT], b[BYTES_TEXT], d[BYTES_TEXT], f[BYTES_TEXT];
     struct need n;
     uint64_t need, there;
     int begun;
@@ -200,11 +201,12 @@ int disk_check(const struct route *t, const struct config *config, const struct 
         return 0;
     return err_set(
         e, ERR_SYS,
-        "--out: '%s' needs at least %.1f MiB (%.1f for the checkpoint, the rest for what "
-        "it is put together from%s), and %.1f MiB more are to stay free (--reserve), but "
-        "only %.1f MiB are free: make room, or give a folder on another disk",
-        c->core.out, (double)need / MIB, (double)n.tensors / MIB,
-        n.states ? " and for --save-state" : "", (double)reserve / MIB, (double)there / MIB);
+        "--out: '%s' needs at least %s (%s for the checkpoint, the rest for what it is put "
+        "together from%s), and %s more are to stay free (--reserve), but only %s are free: make "
+        "room, or give a folder on another disk",
+        c->core.out, bytes_text((double)need, a), bytes_text((double)n.tensors, b),
+        n.states ? " and for --save-state" : "", bytes_text((double)reserve, d),
+        bytes_text((double)there, f));
 }
 
 /* What all processes of a stage will have in their files; a folder for each of the two stages. */
@@ -230,6 +232,7 @@ static int spills_of(const struct route *t, const struct config *c, const struct
 
 static int check_folder(const char *dir, uint64_t states, uint64_t sums, struct err *e)
 {
+    char a[BYTES_TEXT], b[BYTES_TEXT], c[BYTES_TEXT], d[BYTES_TEXT];
     uint64_t there;
 
     if (!states && !sums)
@@ -239,11 +242,11 @@ static int check_folder(const char *dir, uint64_t states, uint64_t sums, struct 
     if (states <= there && sums <= there - states)
         return 0;
     return err_set(e, ERR_SYS,
-                   "--tmp: '%s' needs %.1f MiB for what --mem leaves out (%.1f MiB of hidden "
-                   "states, %.1f MiB of sums), but only %.1f MiB are free: make room, give a "
-                   "folder on another disk, or more --mem",
-                   dir, (double)(states + sums) / MIB, (double)states / MIB, (double)sums / MIB,
-                   (double)there / MIB);
+                   "--tmp: '%s' needs %s for what --mem leaves out (%s of hidden states, %s of "
+                   "sums), but only %s are free: make room, give a folder on another disk, or "
+                   "more --mem",
+                   dir, bytes_text((double)states + (double)sums, a), bytes_text((double)states, b),
+                   bytes_text((double)sums, c), bytes_text((double)there, d));
 }
 
 int disk_check_tmp(const struct route *t, const struct config *c, const struct sites *sites,

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../common/base/bytes.h"
 #include "../common/base/clock.h"
 #include "../common/base/mem.h"
 #include "../common/wire/link_zmq.h"
@@ -123,6 +124,7 @@ static int finish_if_whole(struct fetch *f, struct err *e)
 
 static int list_take(struct fetch *f, const struct msg *m, struct err *e)
 {
+    char a[BYTES_TEXT], b[BYTES_TEXT];
     int64_t counted = 0, of = 0;
 
     if (!json_has(m->meta, "files")) {
@@ -137,9 +139,9 @@ static int list_take(struct fetch *f, const struct msg *m, struct err *e)
         return -1;
     if (f->list.bytes > f->most)
         return err_set(e, ERR_USE,
-                       "the model has %.1f MB, and no more than %.1f MB are taken: raise --fetch, "
-                       "or give --model DIR with a copy",
-                       (double)f->list.bytes / 1e6, (double)f->most / 1e6);
+                       "the model has %s, and no more than %s are taken: raise --fetch, or give "
+                       "--model DIR with a copy",
+                       bytes_text((double)f->list.bytes, a), bytes_text((double)f->most, b));
     atomic_store(&f->of, f->list.bytes);
     return begin(f, e);
 }

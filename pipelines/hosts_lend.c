@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/base/bytes.h"
 #include "../common/base/log.h"
 #include "hosts_state.h"
 #include "lend.h"
@@ -22,9 +23,10 @@ int hosts_lend_open(struct hosts *h, struct err *e)
 void hosts_lend_close(struct hosts *h)
 {
     const uint64_t sent = h->lend ? lend_sent(h->lend) : 0;
+    char a[BYTES_TEXT];
 
     if (sent)
-        log_info("copies of the model: %.1f MB were sent", (double)sent / 1e6);
+        log_info("copies of the model: %s were sent", bytes_text((double)sent, a));
     lend_close(&h->lend);
 }
 

@@ -8,6 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../common/base/bytes.h"
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
 #include "../common/tensor/blas.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
@@ -15,7 +18,6 @@
 #include "../stages/solve/solve_opts.h"
 #include "foresight.h"
 
-#define MIB ((double)(1 << 20))
 #define LINK_THREADS 4 /* two of ZeroMQ, one of each of two links */
 
 /* Of this process; 0 where the system does not tell. */
@@ -41,13 +43,15 @@ static double stacks(int64_t threads)
 
 static int fits(const char *stage, double bytes, double limit, struct err *e)
 {
+    char a[BYTES_TEXT], b[BYTES_TEXT];
+
     return bytes <= limit
                ? 0
                : err_set(e, ERR_SYS,
-                         "a process of stage '%s' takes at least %.0f MiB of address space, but it "
-                         "is limited to %.0f MiB (ulimit -v): raise the limit, or let the run take "
+                         "a process of stage '%s' takes at least %s of address space, but it is "
+                         "limited to %s (ulimit -v): raise the limit, or let the run take "
                          "less (fewer threads, shorter sequences, less --mem; see ptq plan)",
-                         stage, bytes / MIB, limit / MIB);
+                         stage, bytes_text(bytes, a), bytes_text(limit, b));
 }
 
 /* The name in the recipe of the first stage with this program. */
@@ -77,6 +81,22 @@ static int check_solvers(const struct route *t, const struct forecast *all, doub
     return 0;
 }
 
+/* More than the machine has: what was meant to bound the memory of a process bounds nothing. */
+static void say_more(const struct route *t)
+{
+    char a[BYTES_TEXT], b[BYTES_TEXT];
+    const double memory = mem_machine();
+
+    for (size_t i = 0; i < t->r->nstages; i++)
+        if (t->stage[i] && t->stage[i]->spec->mem && (double)t->stage[i]->mem > memory) {
+            log_warn("--mem of stage '%s' is %s, and this machine has %s: it bounds nothing; ptq "
+                     "plan says what the stages take",
+                     t->r->stage[i].name, bytes_text((double)t->stage[i]->mem, a),
+                     bytes_text(memory, b));
+            return;
+        }
+}
+
 int room_check(const struct route *t, const struct config *c, const struct sites *sites,
                struct err *e)
 {
@@ -86,6 +106,7 @@ int room_check(const struct route *t, const struct config *c, const struct sites
     double limit, own;
     int known;
 
+    say_more(t);
     if (getrlimit(RLIMIT_AS, &r_as) != 0 || r_as.rlim_cur == RLIM_INFINITY)
         return 0;
     limit = (double)r_as.rlim_cur;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "../common/base/bytes.h"
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
@@ -74,17 +75,21 @@ int worker_model_heard(struct worker_model *m, const char *identity, const struc
 
 static void tell(enum fetch_state state, uint64_t bytes, uint64_t of)
 {
+    char a[BYTES_TEXT], b[BYTES_TEXT];
+
+    bytes_text((double)bytes, a);
+    bytes_text((double)of, b);
     if (state == FETCH_ASKS && of)
-        log_info("the head reads its model: %.1f of %.1f MB", (double)bytes / 1e6,
-                 (double)of / 1e6);
+        log_info("the head reads its model: %s of %s", a, b);
     else if (state == FETCH_WAITS)
         log_info("another worker of this host makes the copy of the model");
     else if (state == FETCH_COPIES)
-        log_info("the copy of the model: %.1f of %.1f MB", (double)bytes / 1e6, (double)of / 1e6);
+        log_info("the copy of the model: %s of %s", a, b);
 }
 
 int worker_model_tick(struct worker_model *m, struct worker_terms *terms, double now, struct err *e)
 {
+    char a[BYTES_TEXT], b[BYTES_TEXT];
     enum fetch_state state;
     uint64_t bytes, of;
 
@@ -98,8 +103,9 @@ int worker_model_tick(struct worker_model *m, struct worker_terms *terms, double
     if (state == FETCH_DONE) {
         terms->model = fetch_model(m->fetch);
         m->has = 1;
-        log_info("the copy of the model is whole, %.1f of %.1f MB came now: %s",
-                 (double)fetch_came(m->fetch) / 1e6, (double)of / 1e6, terms->model);
+        log_info("the copy of the model is whole, %s of %s came now: %s",
+                 bytes_text((double)fetch_came(m->fetch), a), bytes_text((double)of, b),
+                 terms->model);
         return 1;
     }
     if (now - m->told > TELL_S || m->told_last != (int)state) {

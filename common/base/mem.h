@@ -21,6 +21,8 @@ char *mem_printf(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
 void mem_return_freed(void);
 /* What malloc keeps of freed memory goes back to the system, this once. */
 void mem_trim(void);
+/* Bytes of memory that this machine has. */
+double mem_machine(void);
 /* a*b into *out; -1 when it overflows size_t. */
 int mem_mul(size_t a, size_t b, size_t *out);
 

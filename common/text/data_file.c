@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include "../base/bytes.h"
 #include "../base/fs.h"
 #include "../base/hash.h"
 #include "../base/log.h"
@@ -118,6 +119,7 @@ struct keep {
 /* What has no end is not to fill the disk for everybody. */
 static int room_check(struct keep *k, struct err *e)
 {
+    char a[BYTES_TEXT];
     struct statvfs v;
 
     if (k->at - k->looked < LOOK_BYTES)
@@ -126,9 +128,9 @@ static int room_check(struct keep *k, struct err *e)
     if (fstatvfs(k->f->kept.fd, &v) < 0 || (double)v.f_bavail * (double)v.f_frsize > FLOOR_BYTES)
         return 0;
     return err_set(e, ERR_SYS,
-                   "%s: %.1f GiB of it are kept in '%s', which has less than 1 GiB left: give less "
+                   "%s: %s of it are kept in '%s', which has less than 1 GiB left: give less "
                    "of it (head -c), or a larger disk (TMPDIR)",
-                   k->f->name, (double)k->at / 1073741824, k->f->kept.dir);
+                   k->f->name, bytes_text((double)k->at, a), k->f->kept.dir);
 }
 
 static int keep_put(void *ctx, const void *data, size_t n, struct err *e)

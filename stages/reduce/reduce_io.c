@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../../common/base/bytes.h"
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/status.h"
@@ -79,15 +80,15 @@ static int emit(void *ctx, struct msg **m, struct err *e)
 static void note_memory(struct reduce_io *io)
 {
     const struct reduce_opts *o = &io->command->core;
+    char a[BYTES_TEXT], b[BYTES_TEXT];
     uint64_t held, spilled;
 
     reduce_memory(io->core, &held, &spilled);
     if (spilled && !io->spilled)
         log_info("sums beyond --mem lie in a file in '%s'", o->tmp);
     if (held > o->mem && held > io->held)
-        log_warn("the sums of one problem take %.4g MiB of memory, --mem is %.4g MiB: a problem is "
-                 "sent whole",
-                 (double)held / (1 << 20), (double)o->mem / (1 << 20));
+        log_warn("the sums of one problem take %s of memory, --mem is %s: a problem is sent whole",
+                 bytes_text((double)held, a), bytes_text((double)o->mem, b));
     io->held = held;
     io->spilled = spilled;
 }

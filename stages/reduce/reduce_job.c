@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "../../common/base/bytes.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/plural.h"
 #include "../../common/wire/msg_chunk.h"
@@ -34,14 +34,16 @@ static int check_room(const struct msg *m, const struct place *p, struct err *e)
 {
     const double bytes =
                      (double)p->K * ((double)p->K + 1) / 2 * sizeof(double) * (p->with_d ? 3 : 1),
-                 memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+                 memory = mem_machine();
+
+    char a[BYTES_TEXT], b[BYTES_TEXT];
 
     if (bytes <= memory)
         return 0;
     return err_set(e, ERR_USE,
-                   "message '%s': its rows have %zu inputs: their sums would take %.3g GB, this "
-                   "machine has %.3g",
-                   m->id, p->K, bytes / 1e9, memory / 1e9);
+                   "message '%s': its rows have %zu inputs: their sums would take %s, this "
+                   "machine has %s",
+                   m->id, p->K, bytes_text(bytes, a), bytes_text(memory, b));
 }
 
 int job_check_weights(const struct job *j, struct err *e)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../common/base/bytes.h"
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/status.h"
@@ -119,6 +120,7 @@ static void tell(const struct writer *w)
 {
     const struct write_sizes *s = write_sizes(w);
     struct write_row rows[WORST];
+    char a[BYTES_TEXT], b[BYTES_TEXT];
     size_t n = write_worst(w, rows, WORST);
 
     log_info("%5s %-9s %10s %10s %8s %9s %8s  %s", "block", "site", "rel loss", "loss", "damp",
@@ -128,8 +130,8 @@ static void tell(const struct writer *w)
                  rows[i].rel_loss, rows[i].loss, rows[i].damp, (unsigned long long)rows[i].tokens,
                  rows[i].seconds, rows[i].linear ? rows[i].linear : "");
     for (size_t i = 0; i < s->formats; i++)
-        log_info("%s: %.2f bits a weight, %.1f MB -> %.1f MB (%.0f%%) in %s", s->format[i].name,
-                 s->bits, (double)s->source / 1e6, (double)s->format[i].bytes / 1e6,
+        log_info("%s: %.2f bits a weight, %s -> %s (%.0f%%) in %s", s->format[i].name, s->bits,
+                 bytes_text((double)s->source, a), bytes_text((double)s->format[i].bytes, b),
                  s->source ? 100 * (double)s->format[i].bytes / (double)s->source : 0,
                  s->format[i].folder);
 }

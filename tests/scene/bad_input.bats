@@ -219,10 +219,10 @@ teardown() {
 }
 
 @test "a disk that is too small is found before the start" {
-    refused 111 "--out: 'below/out' needs at least" "--reserve" "are free" -- --reserve 1000000G --out below/out
+    refused 111 "--out: 'below/out' needs at least" "977 TiB more are to stay free (--reserve)" "are free" -- --reserve 1000000G --out below/out
     [ ! -e below ]
     small 64k out
-    refused 111 "--out: 'out' needs at least" "0.1 MiB are free"
+    refused 111 "--out: 'out' needs at least" "only 64 KiB are free"
     [ -z "$(ls -A out)" ]
     umount out
     mount -t tmpfs -o size=400k none out # the checkpoint fits, and not what lies beside it
@@ -231,9 +231,16 @@ teardown() {
     [ -z "$(ls -A out)" ]
 }
 
+@test "more memory than the machine has is said" {
+    run -0 job --dry-run --out out --forward.mem 900T
+    [[ $output == *"warning: --mem of stage 'forward' is 900 TiB, and this machine has "[0-9]*"iB: it bounds nothing"* ]]
+    run -0 job --dry-run --out out --mem 8M
+    [[ $output != *warning* ]]
+}
+
 @test "no room for hidden states" {
     small 16k spill
-    TMPDIR=$PWD/spill refused 111 "--tmp: '$PWD/spill' needs" "MiB of hidden states" "0.0 MiB are free" "more --mem" -- --mem 4K
+    TMPDIR=$PWD/spill refused 111 "--tmp: '$PWD/spill' needs" "MiB of hidden states" "only 16 KiB are free" "more --mem" -- --mem 4K
     refused 111 "--tmp: 'spill' needs" -- --mem 4K --tmp spill
     [ ! -e out ]
     ptq sample --model m --data d.jsonl --tokens 2048 --length 64 --quiet >chunks.ptq

@@ -234,14 +234,14 @@ of_head() { # STAGE
     code=0
     (cd far && ulimit -f $(($(stat -c %s ../model/model.safetensors) * 2 / 5 / 1024)) && on w timeout 20 ptq worker "$at" --keys "$KEYS/a" --name small --cache "$PWD/cache") >worker.log 2>&1 3>&- || code=$?
     [ $code = 111 ]
-    grep -q "fatal: the model: the copy of the model in '.*[.]part', [0-9.]* of [0-9.]* MB: cannot write .*: File too large" worker.log
+    grep -q "fatal: the model: the copy of the model in '.*[.]part', [0-9.]* [KM]iB of [0-9.]* [KM]iB: cannot write .*: File too large" worker.log
     until_true grep -q "worker 'small' has left: the model: the copy of the model in" head.log
     [ ! -e out/.ptqflow/parts ]
     (cd far && on w ptq worker "$at" --keys "$KEYS/b" --forward 1 --cache "$PWD/cache") >second.log 2>&1 3>&- &
     second=$!
     finish $head 0 head.log
     finish $second 0 second.log
-    grep -q 'the copy of the model is whole, [0-9.]* of [0-9.]* MB came now: ' second.log
+    grep -q 'the copy of the model is whole, [0-9.]* [KM]iB of [0-9.]* [KM]iB came now: ' second.log
     grep -q 'forward: [1-9] chunk' second.log
     [ "$(ls far/cache | wc -l)" = 1 ]
     diff -r far/cache/* model | grep -v '^Only in model: ' && return 1

@@ -97,7 +97,7 @@ sums() { # DIR: of everything but the folder of what varies
     diff <(sums one) <(sums spilled)
     [ -z "$(ls | grep ptqflow-spill)" ]
     grep -qx "reduce: sums beyond --mem lie in a file in '.'" said
-    grep -q 'reduce: warning: the sums of one problem take 2.253 MiB of memory, --mem is 1 MiB' said # 768 x 769 / 2 f64
+    grep -q 'reduce: warning: the sums of one problem take 2.25 MiB of memory, --mem is 1 MiB' said # 768 x 769 / 2 f64
 }
 
 @test "held-out chunks and the full-precision stream come along in one pass" {

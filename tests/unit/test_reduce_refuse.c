@@ -106,7 +106,7 @@ static void what_no_run_has_is_refused(void **state)
     v.K = (size_t)1 << 20;
     m = acts_write(&v, DT_F32, &x, NULL, "test", &e);
     memset(x, 0, v.K * sizeof(float));
-    push_refused(r, m, "1048576 inputs: their sums would take 4.4e+03 GB");
+    push_refused(r, m, "1048576 inputs: their sums would take 4 TiB");
     m = weights_of();
     ((float *)msg_tensor(m, "l.q")->data)[7] = INFINITY;
     push_refused(r, m, "'l.q' holds 1 NaN or infinite");

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include "../../../common/base/bytes.h"
 
 /* "4 bits, group 64, gptq" of a class. */
 static void class_text(const struct preview_class *c, const struct preview_opts *o, char *out,
@@ -41,8 +42,10 @@ static void print_overrides(const struct overrides *o, const struct preview *p)
 
 static void print_places(const char *what, uint64_t held, uint64_t spilled)
 {
-    printf("%s: %.0f MiB in memory", what, (double)held / (1 << 20));
-    printf(spilled ? ", %.0f MiB in its file\n" : "\n", (double)spilled / (1 << 20));
+    char a[BYTES_TEXT];
+
+    printf("%s: %s in memory", what, bytes_text((double)held, a));
+    printf(spilled ? ", %s in its file\n" : "\n", bytes_text((double)spilled, a));
 }
 
 static void print_memory(const struct preview *p, const struct preview_opts *o)

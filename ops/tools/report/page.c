@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../common/base/bytes.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/base/version.h"
 #include "plot.h"

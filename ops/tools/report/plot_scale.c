@@ -202,18 +202,6 @@ static void put_unit(double v, const char *unit, char out[SCALE_TEXT])
     put_text(out, &n, unit);
 }
 
-void bytes_text(double v, char out[SCALE_TEXT])
-{
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    size_t i = 0;
-
-    while (v >= 999.5 && i < 4) {
-        v /= 1024;
-        i++;
-    }
-    put_unit(v, units[i], out);
-}
-
 void seconds_text(double v, char out[SCALE_TEXT])
 {
     if (!(v >= 0) || v > 1e12)

@@ -32,7 +32,6 @@ void scale_ticks(const struct scale *s, size_t want, int whole, struct ticks *t)
 /* 1,234  12.3  0.000123  4.5×10⁻⁷; NaN: a dash. digits: significant ones; whole numbers below
  * 10^15 keep all theirs. */
 void number_text(double v, int digits, char out[SCALE_TEXT]);
-void bytes_text(double v, char out[SCALE_TEXT]);       /* 12.3 MiB */
 void seconds_text(double v, char out[SCALE_TEXT]);     /* 12.3 s, 4 min 05 s, 3 h 12 min */
 void percent_text(double share, char out[SCALE_TEXT]); /* 0.123: 12.3 % */
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../common/base/bytes.h"
 #include "../../../common/base/apart.h"
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
@@ -61,7 +62,7 @@ static int is_drawn(const void *ctx, uint64_t block)
 /* In memory first: a page is written whole or not at all. */
 static int put_page(const struct report *r, const char *path, struct err *e)
 {
-    char *text = NULL;
+    char *text = NULL, size[BYTES_TEXT];
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     int rc = f ? report_page_write(f, r, e) : err_sys(e, "no memory for the page");
@@ -72,8 +73,8 @@ static int put_page(const struct report *r, const char *path, struct err *e)
         rc = fwrite(text, 1, n, stdout) == n ? fs_flush(stdout, e)
                                              : err_sys(e, "cannot write to standard output");
     else if (rc == 0 && (rc = fs_publish(path, text, n, e)) == 0)
-        printf("%s: %zu of %llu sites, %.0f KiB: open it in a browser\n", path, r->nsites,
-               (unsigned long long)r->sites_all, (double)n / 1024);
+        printf("%s: %zu of %llu sites, %s: open it in a browser\n", path, r->nsites,
+               (unsigned long long)r->sites_all, bytes_text((double)n, size));
     free(text);
     return rc;
 }

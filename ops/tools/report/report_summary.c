@@ -2,6 +2,7 @@
 /* report_summary - what the reader must know first, the table of the run, and the numbers of
  * everything at the end. */
 #include "sections.h"
+#include "../../../common/base/bytes.h"
 #include "../../../common/base/plural.h"
 
 #include <math.h>
