@@ -49,5 +49,7 @@ int named_check(const struct named_opts *o, const struct route *t, struct err *e
         return err_prefix(e, "--metrics");
     if (o->listen && hosts_url_read(o->listen, o->open, base, &port, e) < 0)
         return -1;
+    if (o->log && fs_check_dash(o->log, e) < 0)
+        return err_prefix(e, "--log");
     return o->log ? disk_check_folder("--log", o->log, e) : 0;
 }

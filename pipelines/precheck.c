@@ -24,6 +24,7 @@
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_check.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/importance/importance_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
@@ -391,6 +392,26 @@ static unsigned classes_for(const struct solve_opts *o, const char **option)
     }
 }
 
+/* How much each modality counts is said by a stage that weighs chunks, ours or another's. */
+static int check_ratios(const struct route *t, const struct solve_opts *o, struct err *e)
+{
+    const struct stage *s;
+
+    if (!o->mix_told || !route_stage(t, &forward_spec, 0))
+        return 0;
+    for (size_t i = 0; i < t->r->nstages; i++)
+        if (!t->stage[i])
+            return 0;
+    for (size_t i = 0; (s = route_stage(t, &importance_spec, i)); i++)
+        if (((const struct importance_command *)s->own)->core.ratios)
+            return 0;
+    return err_set(e, ERR_USE,
+                   "--mix auto: no stage of '%s' says how much each modality is to count, as "
+                   "ptq-importance --method mbq --give ratios does in the recipe vlm-weighted: run "
+                   "that, or give ratios (text=R,image=R)",
+                   t->r->path);
+}
+
 /* These sums are kept where the reducers are told to. */
 static int check_classes(const struct route *t, struct err *e)
 {
@@ -402,7 +423,11 @@ static int check_classes(const struct route *t, struct err *e)
     for (size_t i = 0; row && (s = route_stage(t, &reduce_spec, i)); i++)
         has |= ((const struct reduce_command *)s->own)->core.how.classes;
     for (size_t i = 0; row && (s = route_stage(t, &solve_spec, i)); i++) {
-        need = classes_for(&((const struct solve_command *)s->own)->core, &option);
+        const struct solve_opts *o = &((const struct solve_command *)s->own)->core;
+
+        if (check_ratios(t, o, e) < 0)
+            return -1;
+        need = classes_for(o, &option);
         if (need & ~has)
             return err_set(e, ERR_USE,
                            "%s needs the sums by %s, which are not kept: add --classes %s", option,

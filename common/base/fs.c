@@ -138,7 +138,7 @@ int fs_size(const char *path, uint64_t *bytes, struct err *e)
 
 int fs_mkdir(const char *path, struct err *e)
 {
-    char *part = mem_text(path, e), *slash;
+    char *part = fs_check_dash(path, e) < 0 ? NULL : mem_text(path, e), *slash;
     int rc = -1;
 
     if (!part)
@@ -370,6 +370,8 @@ int fs_out_open(struct fs_out *o, const char *path, struct err *e)
     int rc;
 
     *o = (struct fs_out){.fd = -1};
+    if (fs_check_dash(path, e) < 0)
+        return -1;
     if (!(o->path = link_target(path, &o->through, e)))
         return -1;
     o->there = stat(o->path, &st) == 0;

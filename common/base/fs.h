@@ -34,6 +34,8 @@ int fs_is_dir(const char *path);
 /* -1 when what has this name is no regular file: a FIFO in the place of a file in a folder of ours
  * would be waited for without end. Fine when nothing has it. */
 int fs_check_regular(const char *path, struct err *e);
+/* -1 for "-", which elsewhere is standard input or output: a file or folder is wanted here. */
+int fs_check_dash(const char *path, struct err *e);
 int fs_same(const char *a, const char *b); /* both are there and are one file */
 /* with parents; fine when there */
 int fs_mkdir(const char *path, struct err *e);

@@ -17,6 +17,8 @@ int newdir_check(const char *dir, struct err *e)
 {
     int empty = 0;
 
+    if (fs_check_dash(dir, e) < 0)
+        return -1;
     if (!fs_exists(dir))
         return fs_is_named(dir)
                    ? err_set(e, ERR_USE, "'%s' is a link to nothing: remove it, or name another",

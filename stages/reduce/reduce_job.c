@@ -68,9 +68,8 @@ int job_start(struct job *j, struct slabs *slabs, const struct msg *m, const str
                        (unsigned long long)p->chunks, (unsigned long long)p->lanes);
     if (p->how.holdout > p->chunks)
         return err_set(e, ERR_USE,
-                       "every %lluth chunk is to be held out, but there are only %llu: use a "
-                       "smaller number, smaller "
-                       "chunks or more tokens",
+                       "one chunk in %llu is to be held out (--holdout), and %llu is all that "
+                       "there is: use a smaller number, smaller chunks or more tokens",
                        (unsigned long long)p->how.holdout, (unsigned long long)p->chunks);
     if (check_room(m, p, e) < 0)
         return -1;

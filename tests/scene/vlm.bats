@@ -88,7 +88,7 @@ pids() { # STAGE OUT: of the processes that are there
 
 @test "a mix that the problems do not say is refused by name" {
     run -100 ptq run vlm "${asked[@]}" --mix auto --out out
-    [[ $output == *"--mix auto: this problem does not say"*"vlm-weighted"* ]]
+    [[ $output == *"--mix auto: no stage of "*"says how much each modality is to count"*"vlm-weighted"* ]]
     run -100 ptq importance --model "$shapes" --give ratios --in none.ptq
     [[ $output == *"--give ratios is of --method mbq"* ]]
 }

@@ -42,6 +42,10 @@ static void test_bad(void **state)
     assert_int_equal(fs_publish("/no/such/file", "x", 1, &e), -1);
     assert_int_equal(fs_copy("/no/such", "/tmp/x", &e), -1);
     assert_int_equal(fs_mkdir("/etc/passwd/x", &e), -1);
+    assert_int_equal(fs_mkdir("-", &e), -1);
+    assert_int_equal(fs_publish("-", "x", 1, &e), -1);
+    assert_non_null(strstr(e.text, "./-"));
+    assert_int_equal(fs_exists("-"), 0);
     assert_int_equal(fs_sync_dir("/no/such", &e), -1);
     assert_int_equal(fs_write_all(-1, "x", 1, "nothing", &e), -1);
     assert_int_equal(fs_exists("/no/such"), 0);
