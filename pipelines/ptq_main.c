@@ -11,6 +11,7 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/base/std.h"
 #include "../common/base/version.h"
 #include "../common/base/near.h"
 #include "../common/tensor/blas.h"
@@ -93,6 +94,16 @@ static int list_recipes(int argc, char **argv, struct err *e)
     return shelf_each(print_recipe, stdout, e) < 0 ? -1 : fs_flush(stdout, e);
 }
 
+static int is_own(const char *word)
+{
+    static const char *const own[] = {"run", "resolve", "ctl", "top", "completion", "recipes"};
+
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(word, own[i]) == 0)
+            return 1;
+    return 0;
+}
+
 /* The commands that this program is itself; others are files beside it. -1: not one of these. */
 static int own_command(int argc, char **argv, struct err *e)
 {
@@ -100,6 +111,10 @@ static int own_command(int argc, char **argv, struct err *e)
     char worker[] = "ptq worker";
     int rc = -1;
 
+    if (argc == 3 && is_word(argv[2], "--version", "-V") && is_own(argv[1])) {
+        printf("ptq %s\n", PTQ_VERSION);
+        return finish(e);
+    }
     if (strcmp(argv[1], "run") == 0)
         return run_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "resolve") == 0) /* the recipe of that name */
@@ -136,6 +151,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     int rc;
 
+    std_hold();
     log_init("ptq", LOG_NORMAL);
     if (blas_start(&e) < 0) { /* for all that it starts, too */
         log_fatal(&e);

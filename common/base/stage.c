@@ -19,6 +19,7 @@
 #include "sig.h"
 #include "spill.h"
 #include "status.h"
+#include "std.h"
 
 #define AT(field) offsetof(struct stage, field)
 static const struct opt in_row = {"in",       OPT_TEXT,    AT(in),           "EP",
@@ -205,6 +206,7 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
     struct stage *s = NULL;
     int rc;
 
+    std_hold();
     log_init(spec->name, LOG_NORMAL);
     if (!spec->start || spec->start(&e) == 0)
         s = stage_open(spec, &e);

@@ -22,6 +22,7 @@
 #include "../base/sig.h"
 #include "../base/plural.h"
 #include "../base/status.h"
+#include "../base/std.h"
 #include "link_impl.h"
 
 #define DRAIN_S 5.0
@@ -360,6 +361,8 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
                        f->what);
     if (fstat(f->fd, &f->st) != 0)
         return err_sys(e, "%s", f->what);
+    if (!f->own && std_was_closed(f->fd))
+        return err_set(e, ERR_USE, "%s is closed", f->what);
     if (S_ISDIR(f->st.st_mode))
         return err_set(e, ERR_USE, "%s is a folder, not a stream", f->what);
     f->regular = S_ISREG(f->st.st_mode);

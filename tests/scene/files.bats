@@ -119,6 +119,21 @@ setup() {
     run -111 bash -c 'ptq plan --model "$0" >/dev/full' "$M"
 }
 
+@test "a stream that is closed is said, and no other file gets what was meant for it" {
+    run -100 bash -c 'ptq-cat --quiet --in "$0" >&-' "$C"
+    [[ "$output" == *"standard output is closed"* ]]
+    run -100 bash -c 'ptq-cat --quiet --out copy <&-'
+    [[ "$output" == *"standard input is closed"* ]]
+    run -111 bash -c 'ptq-cat --help >&-'
+    run -111 bash -c 'ptq recipes >&-'
+    run -100 bash -c 'ptq-reduce --record kept --quiet <"$0" >&-' "$C" # "kept" would be the first file that is opened
+    [ ! -e kept ]
+    for words in recipes run ctl top resolve completion; do
+        run -0 ptq $words --version
+        [[ "$output" == "ptq "* ]]
+    done
+}
+
 unread() { # COMMAND...: its output goes where nobody reads; prints its exit code and what it says
     mkfifo gate
     { read -r _ <gate; code=0; "$@" 2>err || code=$?; echo $code >code; } | { exec <&-; echo >gate; }
