@@ -149,6 +149,12 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
         run -100 --separate-stderr ptq allocate --target-bpw 3 --site-weights own --out $of w2 w3 w4
         [[ $stderr == *"--out: '$of' is read: write to another file"* || $stderr == *"--site-weights and --out are the same file 'own'"* ]]
     done
+    run -100 --separate-stderr ptq allocate --target-bpw 3 --measured w3 w2 w4
+    [[ $stderr == *"--measured: 'w3' keeps no divergence from its model: ptq eval --model w3"* ]]
+    run -100 --separate-stderr ptq allocate --target-bpw 3 --search explore w2 w3 w4
+    [[ $stderr == *'--search explore: from which measured choices? --measured DIR'* ]]
+    run -100 --separate-stderr ptq allocate --max-kl .1 --search explore --measured w3 w2 w3 w4
+    [[ $stderr == *'--search explore: within a --target-bpw or --target-size, not for --max-kl'* ]]
     sed 's/"tokens":1024/"tokens":999/' w3/.ptqflow/journal.jsonl >j
     mkdir -p other/.ptqflow && cp j other/.ptqflow/journal.jsonl
     run -100 --separate-stderr ptq allocate --target-bpw 3 w2 other

@@ -33,6 +33,7 @@ static void instance_make(struct instance *x, struct rng *rng)
     for (size_t k = 0; k < x->a.units; k++) {
         uint64_t low = UINT64_MAX, high = 0;
 
+        x->unit[k].weight = 1.0;
         x->unit[k].items = 1 + rng_below(rng, ITEMS);
         x->unit[k].item = x->item[k];
         for (size_t i = 0; i < x->unit[k].items; i++) {
@@ -115,9 +116,11 @@ static void measured_make(struct measured *x, struct rng *rng)
     x->a = (struct allocate){.unit = x->unit,
                              .units = 1 + rng_below(rng, UNITS),
                              .runs = ITEMS,
+                             .offered = ITEMS,
                              .choice = x->choice,
                              .mark = x->mark};
     for (size_t k = 0; k < x->a.units; k++) {
+        x->unit[k].weight = 1.0;
         x->unit[k].candidate = x->candidate[k];
         x->unit[k].item = x->item[k];
         x->unit[k].of = x->of[k];
@@ -162,7 +165,7 @@ static void test_max_kl(void **state)
         for (x.a.marks = 0; x.a.marks < 2 + (size_t)n % 2; x.a.marks++) {
             const double loss = log(.5 + (double)x.a.marks);
 
-            x.mark[x.a.marks] = (struct allocate_mark){loss, 2 * loss - log(100)};
+            x.mark[x.a.marks] = (struct allocate_mark){loss, 2 * loss - log(100), 1};
         }
         x.a.o.kl = most * most / 100;
         best = least_cost(&x, 0, most);

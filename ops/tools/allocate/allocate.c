@@ -28,6 +28,11 @@ uint64_t allocate_price(const struct allocate *a, const struct unit *u, const st
     return c->cost;
 }
 
+double allocate_loss(const struct unit *u, const struct candidate *c)
+{
+    return u->weight * c->loss;
+}
+
 uint64_t allocate_run_cost(const struct allocate *a, size_t r)
 {
     uint64_t cost = 0;
@@ -42,7 +47,7 @@ double allocate_run_loss(const struct allocate *a, size_t r)
     double loss = 0.0;
 
     for (size_t i = 0; i < a->units; i++)
-        loss += a->unit[i].candidate[r].loss;
+        loss += allocate_loss(&a->unit[i], &a->unit[i].candidate[r]);
     return loss;
 }
 
@@ -57,7 +62,7 @@ static size_t best_run(const struct allocate *a)
 {
     size_t best = SIZE_MAX;
 
-    for (size_t r = 0; r < a->runs; r++)
+    for (size_t r = 0; r < a->offered; r++)
         if (within(a, r) &&
             (best == SIZE_MAX || allocate_run_cost(a, r) > allocate_run_cost(a, best)))
             best = r;
@@ -78,25 +83,26 @@ static int unit_prepare(const struct allocate *a, struct unit *u, struct err *e)
  * run `least`, so that what that run is stays a choice. */
 static void unit_items(const struct allocate *a, struct unit *u, size_t least)
 {
-    const size_t n = a->runs + (a->o.keep || a->o.qr > 0.0 ? 1 : 0);
+    const int keep = a->o.keep || a->o.qr > 0.0;
     const uint64_t from =
         a->o.protect && least != SIZE_MAX && is_end(a, u) ? u->candidate[least].cost : 0;
 
     u->items = 0;
-    for (size_t i = 0; i < n; i++)
-        if (u->candidate[i].cost >= from) {
-            u->of[u->items] = i;
-            u->item[u->items++] = (struct knapsack_item){allocate_price(a, u, &u->candidate[i]),
-                                                         u->candidate[i].loss};
-        }
+    for (size_t n = 0; n < a->offered + (size_t)keep; n++) {
+        const size_t i = n < a->offered ? n : a->runs;
+        const struct candidate *c = &u->candidate[i];
+
+        if (c->cost < from)
+            continue;
+        u->of[u->items] = i;
+        u->item[u->items++] = (struct knapsack_item){allocate_price(a, u, c), allocate_loss(u, c)};
+    }
 }
 
 static int names_copy(struct allocate *a, const char *const *runs, size_t count, struct err *e)
 {
-    if (!(a->run = mem_array(count, sizeof *a->run, e)))
-        return -1;
     for (size_t i = 0; i < count; i++, a->runs++)
-        if (!(a->run[i] = mem_text(runs[i], e)))
+        if (!(a->run[a->runs] = mem_text(runs[i], e)))
             return -1;
     return 0;
 }
@@ -112,9 +118,11 @@ static uint64_t target(const struct allocate *a)
 
 static int open_runs(struct allocate *a, const char *const *runs, size_t count, struct err *e)
 {
-    if (names_copy(a, runs, count, e) < 0)
+    a->offered = count;
+    if (!(a->run = mem_array(count + a->o.nmeasured, sizeof *a->run, e)) ||
+        names_copy(a, runs, count, e) < 0 || names_copy(a, a->o.measured, a->o.nmeasured, e) < 0)
         return -1;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < a->runs; i++)
         if (allocate_read(a, i, e) < 0)
             return -1;
     if (a->o.site_weights && allocate_weigh(a, a->o.site_weights, e) < 0)
@@ -122,6 +130,8 @@ static int open_runs(struct allocate *a, const char *const *runs, size_t count, 
     for (size_t i = 0; i < a->units; i++)
         a->weights += a->unit[i].weights;
     a->budget = target(a);
+    if ((a->o.kl > 0.0 || a->o.nmeasured) && allocate_figures(a, e) < 0)
+        return -1;
     if (a->o.kl > 0.0 && allocate_kl_read(a, e) < 0)
         return -1;
     for (size_t i = 0; i < a->units; i++)
@@ -158,6 +168,7 @@ void allocate_close(struct allocate **a)
     for (size_t i = 0; i < x->runs; i++)
         free(x->run[i]);
     free(x->run);
+    free(x->kl);
     free(x->mark);
     free(x->unit);
     free(x->model);
@@ -200,7 +211,9 @@ int allocate_run(struct allocate *a, struct err *e)
     a->foreseen = NAN;
     a->choice = mem_array(a->units, sizeof *a->choice, e);
     if (class && a->choice) {
-        rc = a->o.kl > 0.0 ? allocate_kl_solve(a, class, e) : allocate_solve(a, class, e);
+        rc = a->o.kl > 0.0          ? allocate_kl_solve(a, class, e)
+             : a->runs > a->offered ? allocate_explore(a, class, e)
+                                    : allocate_solve(a, class, e);
         if (rc == 0 && a->o.search == ALLOCATE_RANDOM)
             rc = allocate_random(a, e);
         else if (rc == 0)

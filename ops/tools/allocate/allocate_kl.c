@@ -7,80 +7,38 @@
  * the result is to be measured. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "../../../common/base/json.h"
 #include "../../../common/base/mem.h"
-#include "../../../common/run/evals.h"
 #include "allocate_impl.h"
 
 /* ---- what was measured ---- */
-
-/* The evaluation of a run against its model. NULL: none, or several (an error). */
-static const struct json *measured(const struct json *evals, const char *run, struct err *e)
-{
-    const struct json *found = NULL;
-
-    for (size_t i = 0; i < json_count(evals); i++) {
-        const struct json *x = json_at(evals, i);
-
-        if (!json_has(x, "kld_mean"))
-            continue;
-        if (found) {
-            err_set(e, ERR_USE, "'%s' has several evaluations ('%s', '%s'): keep one", run,
-                    json_text_or(found, "data", "?"), json_text_or(x, "data", "?"));
-            return NULL;
-        }
-        found = x;
-    }
-    return found;
-}
-
-/* Figures can be compared when they are of the same text and windows. */
-static int same_text(const struct json *a, const struct json *b)
-{
-    return strcmp(json_text_or(a, "data", ""), json_text_or(b, "data", "")) == 0 &&
-           fabs(json_real_or(a, "window", 0) - json_real_or(b, "window", 0)) < .5 &&
-           fabs(json_real_or(a, "max_windows", 0) - json_real_or(b, "max_windows", 0)) < .5;
-}
-
-/* A run that changes nothing says nothing of the others. */
-static void take(struct allocate *a, size_t r, const struct json *figures)
-{
-    const double kl = json_real_or(figures, "kld_mean", NAN), loss = allocate_run_loss(a, r);
-
-    if (kl > 0.0 && loss > 0.0)
-        a->mark[a->marks++] = (struct allocate_mark){log(loss), log(kl)};
-}
-
-/* first: the figures of an earlier run, which is number of. */
-static int read_one(struct allocate *a, size_t r, struct json **first, size_t *of, struct err *e)
-{
-    struct json *evals = evals_read(a->run[r], e);
-    const struct json *x = evals ? measured(evals, a->run[r], e) : NULL;
-    int rc = evals && !e->kind ? 0 : -1;
-
-    if (rc == 0 && x && *first && !same_text(*first, x))
-        rc = err_set(e, ERR_USE,
-                     "'%s' and '%s' were measured on different texts or windows: --max-kl needs "
-                     "figures of the same",
-                     a->run[*of], a->run[r]);
-    if (rc == 0 && x && !*first) {
-        *of = r;
-        if (!(*first = json_clone(x)))
-            rc = err_set(e, ERR_SYS, "out of memory for the figures of '%s'", a->run[r]);
-    }
-    if (rc == 0 && x)
-        take(a, r, x);
-    json_destroy(&evals);
-    return rc;
-}
 
 static int by_loss(const void *x, const void *y)
 {
     const struct allocate_mark *a = x, *b = y;
 
     return (a->loss > b->loss) - (a->loss < b->loss);
+}
+
+/* Choices that lose nearly the same may diverge the other way round: such neighbours count as their
+ * mean, as often as it takes (pool adjacent violators). */
+static void pool(struct allocate *a)
+{
+    struct allocate_mark *m = a->mark;
+    size_t n = 0;
+
+    for (size_t k = 0; k < a->marks; k++) {
+        m[n] = m[k];
+        for (; n > 0 && !(m[n].kl > m[n - 1].kl && m[n].loss > m[n - 1].loss); n--) {
+            const double all = m[n - 1].count + m[n].count;
+
+            m[n - 1].kl = (m[n - 1].count * m[n - 1].kl + m[n].count * m[n].kl) / all;
+            m[n - 1].loss = (m[n - 1].count * m[n - 1].loss + m[n].count * m[n].loss) / all;
+            m[n - 1].count = all;
+        }
+        n++;
+    }
+    a->marks = n;
 }
 
 static int check_marks(struct allocate *a, struct err *e)
@@ -93,6 +51,8 @@ static int check_marks(struct allocate *a, struct err *e)
                        "--data FILE --keep-figures, best of each",
                        a->run[0]);
     qsort(a->mark, a->marks, sizeof *a->mark, by_loss);
+    if (a->runs > a->offered)
+        pool(a);
     for (size_t k = 1; k < a->marks; k++)
         if (!(m[k].kl > m[k - 1].kl) || !(m[k].loss > m[k - 1].loss))
             return err_set(e, ERR_USE,
@@ -102,16 +62,18 @@ static int check_marks(struct allocate *a, struct err *e)
     return 0;
 }
 
+/* A run that changes nothing says nothing of the others. */
 int allocate_kl_read(struct allocate *a, struct err *e)
 {
-    struct json *first = NULL;
-    size_t of = 0;
-    int rc = (a->mark = mem_array(a->runs, sizeof *a->mark, e)) ? 0 : -1;
+    if (!(a->mark = mem_array(a->runs, sizeof *a->mark, e)))
+        return -1;
+    for (size_t r = 0; r < a->runs; r++) {
+        const double loss = allocate_run_loss(a, r);
 
-    for (size_t r = 0; r < a->runs && rc == 0; r++)
-        rc = read_one(a, r, &first, &of, e);
-    json_destroy(&first);
-    return rc == 0 ? check_marks(a, e) : -1;
+        if (a->kl[r] > 0.0 && loss > 0.0)
+            a->mark[a->marks++] = (struct allocate_mark){log(loss), log(a->kl[r]), 1.0};
+    }
+    return check_marks(a, e);
 }
 
 /* ---- what is foreseen ---- */
@@ -156,7 +118,7 @@ static uint64_t dearest(const struct allocate *a)
         const struct unit *u = &a->unit[i];
         uint64_t most = a->o.keep ? u->candidate[a->runs].cost : 0;
 
-        for (size_t r = 0; r < a->runs; r++)
+        for (size_t r = 0; r < a->offered; r++)
             most = u->candidate[r].cost > most ? u->candidate[r].cost : most;
         cost += most;
     }

@@ -49,10 +49,14 @@ static int out_check(const struct stage *s, struct err *e)
 
 static int run(struct stage *s, struct err *e)
 {
-    const struct allocate_command *c = s->own;
-    struct allocate *a =
-        out_check(s, e) ? NULL : allocate_open(s->args.arg, s->args.count, &c->core, e);
-    const int rc = a && allocate_run(a, e) == 0 ? put(a, c, e) : -1;
+    struct allocate_command *c = s->own;
+    struct allocate *a;
+    int rc;
+
+    c->core.measured = c->measured.text;
+    c->core.nmeasured = c->measured.count;
+    a = out_check(s, e) ? NULL : allocate_open(s->args.arg, s->args.count, &c->core, e);
+    rc = a && allocate_run(a, e) == 0 ? put(a, c, e) : -1;
 
     allocate_close(&a);
     return rc;

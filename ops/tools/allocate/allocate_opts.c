@@ -7,8 +7,10 @@ static const struct opt_choice scores[] = {{"relative", ALLOCATE_RELATIVE},
                                            {"round-off", ALLOCATE_ROUND_OFF},
                                            {"trace", ALLOCATE_TRACE},
                                            {NULL, 0}};
-static const struct opt_choice searches[] = {
-    {"exact", ALLOCATE_EXACT}, {"random", ALLOCATE_RANDOM}, {NULL, 0}};
+static const struct opt_choice searches[] = {{"exact", ALLOCATE_EXACT},
+                                             {"random", ALLOCATE_RANDOM},
+                                             {"explore", ALLOCATE_EXPLORE},
+                                             {NULL, 0}};
 static const struct opt_choice protections[] = {{"none", 0}, {"ends", 1}, {NULL, 0}};
 
 #define AT(field) offsetof(struct allocate_command, field)
@@ -31,15 +33,22 @@ static const struct opt rows[] = {
              "as they are, the rounding of weights without the inputs, or that times the mean "
              "square of the inputs"},
     {"search", OPT_CHOICE, AT(core.search), "HOW", .choices = searches, .def = "exact",
-     .help = "exact, or the best of random choices within the target, to measure the exact one by"},
+     .help =
+         "exact; random: the best of random choices within the target, to measure the exact one "
+         "by; explore: with --measured, the choice to measure next"},
     {"trials", OPT_INT, AT(core.trials), "N", .help = "random: so many choices", .def = "50",
      .min = 1, .max = 10000000},
-    {"seed", OPT_INT, AT(core.seed), "N", .help = "random: of the draws", .def = "1", .min = 0,
-     .max = 1e15},
+    {"seed", OPT_INT, AT(core.seed), "N", .help = "random, explore: of the draws", .def = "1",
+     .min = 0, .max = 1e15},
     {"site-weights", OPT_TEXT, AT(core.site_weights), "FILE",
      .help = "losses of each site times these, JSON lines {\"block\", \"site\", \"weight\"}: what "
              "a loss there means for the model",
      .file = OPT_READS},
+    {"measured", OPT_TEXTS, AT(measured), "DIR",
+     .help =
+         "a choice that was made and measured (ptq eval --keep-figures, one text for all): what "
+         "a loss at each site means for the model is learned from such; with --max-kl: more "
+         "figures"},
     {"protect", OPT_CHOICE, AT(core.protect), "WHAT", .choices = protections, .def = "ends",
      .help = "ends: the first and the last block get no fewer bits than in the largest run that "
              "is within the target"},
@@ -60,11 +69,13 @@ static int check(const struct stage *s, struct err *e)
     if (targets != 1)
         return err_set(e, ERR_USE,
                        "say one of --target-bpw, --target-size, --target-qr and --max-kl");
-    return c->core.kl > 0.0 && c->core.search == ALLOCATE_RANDOM
-               ? err_set(e, ERR_USE,
-                         "--search random: within a --target-bpw or --target-size, not "
-                         "for --max-kl")
-               : 0;
+    if (c->core.kl > 0.0 && c->core.search != ALLOCATE_EXACT)
+        return err_set(e, ERR_USE,
+                       "--search %s: within a --target-bpw or --target-size, not for --max-kl",
+                       c->core.search == ALLOCATE_RANDOM ? "random" : "explore");
+    if (c->core.search == ALLOCATE_EXPLORE && !c->measured.count)
+        return err_set(e, ERR_USE, "--search explore: from which measured choices? --measured DIR");
+    return 0;
 }
 
 const struct stage_spec allocate_spec = {

@@ -8,6 +8,7 @@
 
 struct allocate_command {
     struct allocate_opts core;
+    struct opt_texts measured;
     int json;
     const char *out;
 };

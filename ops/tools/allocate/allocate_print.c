@@ -44,8 +44,9 @@ static double shares(const struct allocate *a, double *per_scale)
 /* A relative loss as a share of all weights, the others as they are. */
 static double scaled(const struct allocate *a, double loss)
 {
-    return a->o.score == ALLOCATE_RELATIVE || a->o.score == ALLOCATE_ROUND_OFF ? loss / a->weights
-                                                                               : loss;
+    const int share = a->o.score == ALLOCATE_RELATIVE || a->o.score == ALLOCATE_ROUND_OFF;
+
+    return share && !a->learned ? loss / a->weights : loss;
 }
 
 const char *allocate_score_name(enum allocate_score score)
@@ -114,12 +115,13 @@ void allocate_print(const struct allocate *a, FILE *f)
         fprintf(f, " (target: KL %.4g; %.4g foreseen, to be measured)", a->o.kl, a->foreseen);
     else
         fprintf(f, " (target %.4f)", (double)a->budget / a->weights);
-    fprintf(f, ", %s %.6g; no choice has less than %.6g\n", allocate_score_name(a->o.score),
+    fprintf(f, ", %s%s %.6g; no choice has less than %.6g\n",
+            a->learned ? "divergence foreseen from " : "", allocate_score_name(a->o.score),
             scaled(a, a->result.loss), scaled(a, a->result.bound));
     fprintf(f,
             "# quantized: %.4g of the weights of the blocks' linears (Qr), %.4g to a scale (Qb)\n",
             qr, qb);
-    for (size_t r = 0; r < a->runs; r++)
+    for (size_t r = 0; r < a->offered; r++)
         fprintf(f, "# as in '%s' throughout: %.4f bits, %.6g\n", a->run[r],
                 (double)allocate_run_cost(a, r) / a->weights, scaled(a, allocate_run_loss(a, r)));
     print_runner_up(a, f);
@@ -138,7 +140,7 @@ static struct json *unit_json(const struct allocate *a, size_t i)
         json_set(j, "group", c->kept ? json_new_null() : json_new_int(c->group)) ||
         json_set(j, "grid", c->kept ? json_new_null() : json_new_text(c->grid)) ||
         json_set_real(j, "bpw", (double)c->cost / a->unit[i].weights) ||
-        json_set_real(j, "loss", scaled(a, c->loss)))
+        json_set_real(j, "loss", scaled(a, allocate_loss(&a->unit[i], c))))
         json_destroy(&j);
     return j;
 }

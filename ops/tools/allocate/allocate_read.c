@@ -46,7 +46,7 @@ static struct unit *unit_of(struct allocate *a, uint64_t block, char *name, stru
         return NULL;
     }
     u = &a->unit[a->units++];
-    *u = (struct unit){.block = block, .name = name};
+    *u = (struct unit){.block = block, .name = name, .weight = 1.0};
     u->candidate = mem_array(a->runs + 1, sizeof *u->candidate, e);
     return u->candidate ? u : NULL;
 }
