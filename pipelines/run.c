@@ -35,14 +35,16 @@
 struct run_opts {
     int help, dry_run, keep, quiet, save_state;
     const char *log, *widths, *listen, *keys, *metrics;
-    double bpw;
+    double bpw, qr, kl;
     const char *on;
+    int64_t trials;
     uint64_t reserve;
     int64_t stall;
     size_t restarts, hosts;
 };
 
 #define WIDTHS "2,3,4,8" /* of codes, among which --target-bpw chooses */
+#define TRIALS "8"
 #define AT(field) offsetof(struct run_opts, field)
 const struct opt run_rows[] = {
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
@@ -70,10 +72,21 @@ const struct opt run_rows[] = {
              "each loses in a first pass; two passes in all, what the first found stays in "
              "OUT.mixed",
      .min = .5, .max = 16},
+    {"target-qr", OPT_REAL, AT(qr), "SHARE",
+     .help = "the same for which sites are quantized, to --bits: this share of the weights, at "
+             "least, the others stay as they are",
+     .min = .001, .max = 1},
+    {"max-kl", OPT_REAL, AT(kl), "NATS",
+     .help = "the same for as few bits as diverge from the model no more than this, measured on "
+             "--choose-on",
+     .min = 1e-9, .max = 1e3},
     {"choose-bits", OPT_TEXT, AT(widths), "LIST", .help = "among these widths", .def = WIDTHS},
     {"choose-on", OPT_TEXT, AT(on), "FILE",
-     .help = "measure several ways of choosing on this text, the same bits everywhere among them, "
-             "and follow the one that diverges least from the model"},
+     .help = "measure several choices on this text, the same bits everywhere among them, later "
+             "ones by what earlier ones showed, and follow the one that diverges least from the "
+             "model"},
+    {"choose-trials", OPT_INT, AT(trials), "N", .help = "so many of them at most", .def = TRIALS,
+     .min = 1, .max = 64},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -313,13 +326,23 @@ static void prepared_release(struct prepared *x)
         config_release(&x->config);
 }
 
+static struct mixed_opts mixed_opts(const struct run_opts *o)
+{
+    return (struct mixed_opts){.bpw = o->bpw,
+                               .qr = o->qr,
+                               .kl = o->kl,
+                               .widths = o->widths,
+                               .on = o->on,
+                               .trials = (size_t)o->trials};
+}
+
 static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 {
-    const struct mixed_opts mixed = {.bpw = o->bpw, .widths = o->widths, .on = o->on};
+    const struct mixed_opts mixed = mixed_opts(o);
     struct prepared x;
     int rc = prepare(&x, o, t, "SOCKETS", 0, e);
 
-    if (rc == 0 && o->bpw > 0)
+    if (rc == 0 && mixed_wanted(&mixed))
         rc = mixed_check(&mixed, t, x.known ? &x.sites : NULL, e);
     if (rc == 0)
         print_plan(x.plan);
@@ -331,19 +354,18 @@ static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 static int run_several(const struct run_opts *o, struct route *t, const char *recipe, int argc,
                        char **argv, struct err *e)
 {
-    const struct mixed_opts mixed = {.bpw = o->bpw,
-                                     .widths = o->widths,
-                                     .on = o->on,
-                                     .recipe = recipe,
-                                     .argc = argc,
-                                     .argv = argv};
+    struct mixed_opts mixed = mixed_opts(o);
     const struct best_opts best = {.recipe = recipe, .argc = argc, .argv = argv};
     struct prepared x;
     int rc = check(&x, o, t, "SOCKETS", 1, e);
 
-    if (rc == 0 && o->bpw > 0)
+    mixed.recipe = recipe;
+    mixed.argc = argc;
+    mixed.argv = argv;
+    if (rc == 0 && mixed_wanted(&mixed))
         rc = best_wanted(t->r, e)
-                 ? err_set(e, ERR_USE, "--target-bpw: a search is at one width: --search none")
+                 ? err_set(e, ERR_USE, "--%s: a search is at one width: --search none",
+                           mixed_target_name(&mixed))
                  : mixed_run(&mixed, t, x.known ? &x.sites : NULL, e);
     else if (rc == 0)
         rc = best_run(&best, t, x.known ? &x.config : NULL, e);
@@ -455,7 +477,7 @@ static int with_sockets(const struct run_opts *o, struct route *t, struct err *e
 static int run(struct run_opts *o, struct route *t, const char *recipe, int argc, char **argv,
                struct err *e)
 {
-    int search;
+    int search, choice;
 
     if (route_variables(t, "ptq run", no_group, OWN_GROUPS, e) < 0 ||
         take_options(o, t, argc, argv, e) < 0)
@@ -467,16 +489,22 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
         return -1;
     if (!o->listen && (o->keys || o->hosts))
         return err_set(e, ERR_USE, "--%s goes with --listen", o->keys ? "keys" : "hosts");
-    if (o->bpw <= 0 && (o->on || strcmp(o->widths, WIDTHS) != 0))
-        return err_set(e, ERR_USE, "--%s goes with --target-bpw",
-                       o->on ? "choose-on" : "choose-bits");
+    choice = o->bpw > 0 || o->qr > 0 || o->kl > 0;
+    if (!choice && (o->on || strcmp(o->widths, WIDTHS) != 0))
+        return err_set(e, ERR_USE, "--%s goes with --target-bpw%s",
+                       o->on ? "choose-on" : "choose-bits",
+                       o->on ? ", --target-qr or --max-kl" : " or --max-kl");
+    if (o->qr > 0 && strcmp(o->widths, WIDTHS) != 0)
+        return err_set(e, ERR_USE, "--target-qr quantizes to --bits: --choose-bits is not for it");
+    if (!o->on && o->trials != strtol(TRIALS, NULL, 10))
+        return err_set(e, ERR_USE, "--choose-trials goes with --choose-on");
     if ((search = best_wanted(t->r, e)) < 0)
         return -1;
-    if (o->listen && (search || o->bpw > 0))
+    if (o->listen && (search || choice))
         return err_set(e, ERR_USE, "--listen: a run of several passes takes no workers");
     if (o->dry_run)
         return dry_run(o, t, e);
-    return search || o->bpw > 0 ? run_several(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);
+    return search || choice ? run_several(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);
 }
 
 int run_main(int argc, char **argv)

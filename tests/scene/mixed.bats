@@ -26,7 +26,7 @@ sums() { # DIR
 
 @test "one command chooses within the target, and goes on where it ended; plan prints the same choice" {
     run -100 ptq run gptq --model "$M" --data "$IDS" --out none --tokens 64 --length 64 --group 32 --choose-bits 3,4
-    [[ $output == *"--choose-bits goes with --target-bpw" ]]
+    [[ $output == *"--choose-bits goes with --target-bpw or --max-kl" ]]
     run -100 --separate-stderr ptq plan --model "$M" --length 64 --group 32 --target-bpw 4 --out mix
     [[ $stderr == *'--losses DIR says where they are'* ]]
 
@@ -54,20 +54,48 @@ sums() { # DIR
     diff <(sums first) <(sums mix)
 }
 
-@test "ways of choosing are measured on a text, and the one that diverges least is followed" {
+@test "choices are measured on a text, later ones by what earlier ones showed, and the one that diverges least is followed" {
     jq -nc 'range(4) as $row | { input_ids: [ range(64) | (. * 104729 + $row * 7919 + . * . * 17) % 320 ] }' >held.jsonl
-    run -0 ptq $(words --choose-on held.jsonl)
-    lines=$(grep -o 'ptq: .*: KL [0-9.e-]*' <<<"$output" | sed 's/ptq: //')
-    [ "$(wc -l <<<"$lines")" = 4 ]
-    least=$(sort -g -t L -k 2 <<<"$lines" | awk -F ': KL ' '{ print $2 "\t" $1 }' | sort -g | head -n 1 | cut -f 2)
-    case $least in
-    'the same bits everywhere') grep -q '^\*: bits=3$' mix.mixed/choice.txt ;;
-    round-off) grep -q ', round-off ' mix.mixed/choice.txt ;;
-    *) grep -q ', relative loss ' mix.mixed/choice.txt ;;
-    esac
-    [ ! -e mix.mixed/try ]
-    [ ! -e mix.mixed/states.safetensors ]
+    run -0 ptq $(words --choose-on held.jsonl --choose-trials 6)
+    lines=$(sed -n 's/^ptq: choice \([0-9]*\), by \(.*\): KL \([0-9.e-]*\) .*/\3 \1 \2/p' <<<"$output")
+    [ "$(wc -l <<<"$lines")" = 6 ]
+    [[ $lines == *'relative losses'*'the same bits everywhere'*'what was measured so far'* ]]
+    # all are different, and within the target
+    [ "$(for n in 0 1 2 3 4 5; do grep -v '^#' mix.mixed/tries/$n.txt | sha256sum; done | sort -u | wc -l)" = 6 ]
+    for n in 0 1 2 3 4 5; do
+        jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | {w: (.rows * $K), b: (.rows * $K * (.bits + (16 + .bits) / .group))}] |
+            (map(.b) | add) / (map(.w) | add) <= 4' mix.mixed/tries/$n/.ptqflow/journal.jsonl
+    done
+    least=$(sort -g <<<"$lines" | head -n 1 | cut -d ' ' -f 2)
+    cmp mix.mixed/tries/$((least - 1)).txt mix.mixed/choice.txt
+    [ -z "$(find mix.mixed -name '*.safetensors')" ]
     [ -e mix/config.json ]
+}
+
+@test "a share is quantized to the bits that are given, the rest stays; a divergence is met with the fewest bits" {
+    run -0 ptq run gptq --model "$M" --data "$IDS" --out share --tokens 256 --length 64 --group 32 --bits 3 --target-qr .6
+    jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | {w: (.rows * $K), kept: (.kept // false), bits}] |
+        ((map(select(.kept | not).w) | add) / (map(.w) | add)) as $qr | $qr >= .6 and $qr < .9 and (map(select(.kept | not).bits) | unique) == [3]' share/.ptqflow/journal.jsonl
+    grep -q '^Of the weights of these linears [0-9.]*% are quantized (Qr 0\.' share/README.md
+    ptq plan --model "$M" --length 64 --group 32 --bits 3 --target-qr .6 --out share | grep -q '(target: a share of 0.6 quantized)'
+
+    jq -nc 'range(4) as $row | { input_ids: [ range(64) | (. * 104729 + $row * 7919 + . * . * 17) % 320 ] }' >held.jsonl
+    run -0 ptq run gptq --model "$M" --data "$IDS" --out close --tokens 256 --length 64 --group 32 --choose-bits 3,4,8 --max-kl .2 --choose-on held.jsonl --choose-trials 3
+    # the choice that was followed met it, and of those measured that did none is smaller
+    jq -n 'reduce inputs as $x ([]; . + [$x.kld_mean])' close.mixed/tries/*/.ptqflow/eval.jsonl >kl
+    n=0 followed=
+    while [ -e close.mixed/tries/$n ]; do
+        bits=$(sed -n '1s/^# \([0-9.]*\) bits a weight.*/\1/p' close.mixed/tries/$n.txt)
+        met=$(jq -s 'last.kld_mean <= .2' close.mixed/tries/$n/.ptqflow/eval.jsonl)
+        ! cmp -s close.mixed/tries/$n.txt close.mixed/choice.txt || followed="$met $bits"
+        [ "$met" = false ] || echo "$bits"
+        n=$((n + 1))
+    done >met
+    [ $n -ge 1 ]
+    [ "$followed" = "true $(sort -g met | head -n 1)" ]
+    ptq plan --model "$M" --length 64 --group 32 --max-kl .2 --out close | grep -q '(target: KL 0.2; '
+    run -100 ptq run gptq --model "$M" --data "$IDS" --out far --tokens 256 --length 64 --group 32 --choose-bits 3,4 --max-kl 1e-3 --choose-on held.jsonl --choose-trials 1
+    [[ $output == *'even the most bits that these runs allow are foreseen to diverge by'* ]]
 }
 
 @test "asked to stop it stops, with the step that runs" {
@@ -91,6 +119,16 @@ sums() { # DIR
     [[ $output == *"option '--record'"* ]]
     run -100 ptq $(words --choose-on nowhere.jsonl)
     [[ $output == *"--choose-on: 'nowhere.jsonl' is not there"* ]]
+    run -100 ptq $(words --max-kl .1)
+    [[ $output == *'say one of --target-bpw, --target-qr and --max-kl'* ]]
+    run -100 ptq plan --model "$M" --target-bpw 3 --target-qr .5
+    [[ $output == *'say one of --target-bpw, --target-qr and --max-kl'* ]]
+    run -100 ptq $(words --choose-trials 3)
+    [[ $output == *'--choose-trials goes with --choose-on'* ]]
+    run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --group 32 --max-kl .1
+    [[ $output == *'--max-kl: divergence on which text? --choose-on FILE'* ]]
+    run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --group 32 --target-qr .5 --choose-bits 3,4
+    [[ $output == *'--target-qr quantizes to --bits'* ]]
     run -100 ptq $(words --format awq)
     [[ $output == *'of the widths --choose-bits 3,4 only 1 can be stored'* ]]
     run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 2.2

@@ -67,10 +67,9 @@ static int runs_all(struct runs *r, const struct opt_texts *dirs, const char *ou
     if (mixed && fs_is_dir(mixed))
         rc = runs_find(r, mixed, e);
     else if (!dirs->count)
-        rc =
-            err_set(e, ERR_USE,
-                    "--target-bpw: the choice is made by what earlier runs lost: --losses DIR says "
-                    "where they are (ptq run ... --target-bpw makes them itself)");
+        rc = err_set(e, ERR_USE,
+                     "a choice is made by what earlier runs lost: --losses DIR says where they are "
+                     "(ptq run makes them itself)");
     for (size_t i = 0; i < dirs->count && rc == 0; i++)
         rc = runs_find(r, dirs->text[i], e);
     free(mixed);
@@ -78,9 +77,13 @@ static int runs_all(struct runs *r, const struct opt_texts *dirs, const char *ou
 }
 
 /* As ptq allocate prints it; NULL on error. */
-static char *choose(double bpw, const struct runs *r, struct err *e)
+static char *choose(const struct choice_target *target, const struct runs *r, struct err *e)
 {
-    const struct allocate_opts o = {.score = ALLOCATE_RELATIVE, .bpw = bpw, .protect = 1};
+    const struct allocate_opts o = {.score = ALLOCATE_RELATIVE,
+                                    .bpw = target->bpw,
+                                    .qr = target->qr,
+                                    .kl = target->kl,
+                                    .protect = 1};
     struct allocate *a = allocate_open((const char *const *)r->dir, r->count, &o, e);
     char *text = NULL;
     size_t n = 0;
@@ -99,14 +102,14 @@ static char *choose(double bpw, const struct runs *r, struct err *e)
     return text;
 }
 
-int choice_make(double bpw, const struct opt_texts *dirs, const char *out,
+int choice_make(const struct choice_target *target, const struct opt_texts *dirs, const char *out,
                 const struct opt_texts *command, struct overrides *lines, char **text,
                 struct err *e)
 {
     struct runs r = {.count = 0};
     int rc = runs_all(&r, dirs, out, e);
 
-    *text = rc == 0 ? choose(bpw, &r, e) : NULL;
+    *text = rc == 0 ? choose(target, &r, e) : NULL;
     rc = *text ? overrides_parse(lines, *text, strlen(*text), "the choice", e) : -1;
     for (size_t i = 0; i < command->count && rc == 0; i++)
         rc = overrides_add(lines, command->text[i], strlen(command->text[i]), "--override", e);

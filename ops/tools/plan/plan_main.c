@@ -64,7 +64,7 @@ static int planned_find(const struct route *t, struct planned *x, struct err *e)
     return 0;
 }
 
-/* What --target-bpw makes of the options of the solver. */
+/* What --target-bpw or another target makes of the options of the solver. */
 struct chosen {
     struct overrides lines;
     struct solve_opts solve;
@@ -75,7 +75,7 @@ static int choose(const struct plan_command *c, const struct route *t, const str
 {
     const struct solve_command *s = x->solve->own;
     char *text = NULL;
-    const int rc = choice_make(c->bpw, &c->losses, recipe_value(t->r, "out"), &s->override,
+    const int rc = choice_make(&c->target, &c->losses, recipe_value(t->r, "out"), &s->override,
                                &to->lines, &text, e);
 
     to->solve = s->core;
@@ -148,6 +148,18 @@ static int print_hosts(const struct plan_command *c, const struct preview *p,
     return 0;
 }
 
+static int check_target(const struct choice_target *t, int slide, struct err *e)
+{
+    const int targets = (t->bpw > 0) + (t->qr > 0) + (t->kl > 0);
+
+    if (targets > 1)
+        return err_set(e, ERR_USE, "say one of --target-bpw, --target-qr and --max-kl");
+    return targets && slide ? err_set(e, ERR_USE,
+                                      "--target-bpw, --target-qr and --max-kl choose for solvers: "
+                                      "ptq-slide has one width")
+                            : 0;
+}
+
 static int plan(const struct plan_command *c, const struct preview_base *base,
                 const struct route *t, struct err *e)
 {
@@ -156,13 +168,13 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     struct importance_opts importance;
     struct preview p = {.sites = 0};
     struct chosen chosen = {.lines = OVERRIDES_NONE};
+    const int choosing = c->target.bpw > 0 || c->target.qr > 0 || c->target.kl > 0;
     struct planned x;
     int rc;
 
-    if (planned_find(t, &x, e) < 0 || check_hosts(c, x.slide != NULL, e) < 0)
+    if (planned_find(t, &x, e) < 0 || check_hosts(c, x.slide != NULL, e) < 0 ||
+        check_target(&c->target, x.slide != NULL, e) < 0)
         return -1;
-    if (x.slide && c->bpw > 0)
-        return err_set(e, ERR_USE, "--target-bpw chooses for solvers: ptq-slide has one width");
     if (format_parse(((const struct write_command *)x.write->own)->core.formats, o.formats,
                      &o.nformats, e) < 0)
         return -1;
@@ -173,8 +185,8 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
         set_learned(t, &x, &chosen.solve, &o);
     else
         set_solved(t, &x, &forward, &importance, &o);
-    rc = c->bpw > 0 ? choose(c, t, &x, &chosen, e) : 0;
-    if (rc == 0 && c->bpw > 0)
+    rc = choosing ? choose(c, t, &x, &chosen, e) : 0;
+    if (rc == 0 && choosing)
         o.solve = &chosen.solve;
     rc = rc == 0 ? preview_make(&o, &p, e) : rc;
     if (rc == 0 && ((rc = precheck_data(t, &p.config, o.model, e)) == 0))

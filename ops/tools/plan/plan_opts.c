@@ -17,10 +17,16 @@ static const struct opt rows[] = {
     {"gflops", OPT_REAL, AT(core), "GF",
      .help = "with --hosts: best rate of a core, f32 products (default: measured)", .min = .001,
      .max = 1e9},
-    {"target-bpw", OPT_REAL, AT(bpw), "BITS",
+    {"target-bpw", OPT_REAL, AT(target.bpw), "BITS",
      .help = "print what ptq run --target-bpw would choose by the losses of earlier runs, with the "
              "runner-up, and plan that",
      .min = .5, .max = 16},
+    {"target-qr", OPT_REAL, AT(target.qr), "SHARE",
+     .help = "the same for ptq run --target-qr (by the losses at one width)", .min = .001,
+     .max = 1},
+    {"max-kl", OPT_REAL, AT(target.kl), "NATS",
+     .help = "the same for ptq run --max-kl, as foreseen before anything is measured", .min = 1e-9,
+     .max = 1e3},
     {"losses", OPT_TEXTS, AT(losses), "DIR",
      .help = "a finished run, or a folder of such, as ptq run --target-bpw leaves in OUT.mixed "
              "(default: OUT.mixed)"},
@@ -31,6 +37,7 @@ static const struct opt rows[] = {
     {"stall", OPT_INT, AT(stall), "SECONDS", .help = "-", .min = 2, .max = 1 << 30},
     {"choose-bits", OPT_TEXT, AT(log), "LIST", .help = "-"},
     {"choose-on", OPT_TEXT, AT(log), "FILE", .help = "-"},
+    {"choose-trials", OPT_INT, AT(stall), "N", .help = "-", .min = 1, .max = 64},
     {.name = NULL},
 };
 

@@ -5,6 +5,7 @@
 
 #include "../../../common/base/stage.h"
 #include "../../../pipelines/line.h"
+#include "choice.h"
 
 #define PLAN_NET "10G"
 
@@ -14,7 +15,8 @@ struct plan_command {
     uint64_t reserve;
     const char *log;
     struct line_opts line;
-    double bpw, core;
+    struct choice_target target; /* all 0: nothing is chosen */
+    double core;
     int64_t hosts;
     const char *net; /* PLAN_NET: as it is where nothing was said */
     struct opt_texts losses;
