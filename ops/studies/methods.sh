@@ -10,6 +10,9 @@
 #                      PTQ_BENCH_DATA alone: the bundled model with another text
 #   PTQ_BENCH_TOKENS   calibration tokens of a cell (32768; another model than the bundled one: 16384)
 #   PTQ_BENCH_LENGTH   tokens of a sequence where a method does not say (2048)
+#   PTQ_BENCH_PRODUCTS what is multiplied in, by the runs and the measurement alike (f32)
+#   PTQ_BENCH_WINDOWS  windows of the first text (6; the bundled model: all)
+#   PTQ_BENCH_METHODS  only these methods, PTQ_BENCH_GRIDS: at these grids (all; with PTQ_BENCH_METHODS w4-g64 too)
 #   PTQ_BENCH_CELLS    only cells whose name fits one of these patterns of a shell, as 'w3-*' or '*-gptq-s[12]'
 #   PTQ_BENCH_SEEDS    how many seeds (3)
 #   PTQ_BENCH_SECONDS  start no cell after so many seconds (0: go on to the end)
@@ -33,20 +36,22 @@ if [ -n "${PTQ_BENCH_MODEL:-}" ]; then
     wiki=${PTQ_BENCH_WIKI:?PTQ_BENCH_MODEL is set: PTQ_BENCH_WIKI must name a text to measure it on}
     c4=${PTQ_BENCH_C4:-}
     tokens=${PTQ_BENCH_TOKENS:-16384}
-    window=2048 windows_wiki=6 windows_c4=4
+    window=2048 windows_wiki=${PTQ_BENCH_WINDOWS:-6} windows_c4=4
 else
     model=$tale data=${PTQ_BENCH_DATA:-$tale/calib.jsonl} wiki=$tale/eval.jsonl c4=
     tokens=${PTQ_BENCH_TOKENS:-32768}
-    window=1024 windows_wiki=0 windows_c4=0
+    window=1024 windows_wiki=${PTQ_BENCH_WINDOWS:-0} windows_c4=0
 fi
 length=${PTQ_BENCH_LENGTH:-2048}
 seeds=${PTQ_BENCH_SEEDS:-3}
 seconds=${PTQ_BENCH_SECONDS:-0}
+products=${PTQ_BENCH_PRODUCTS:-f32}
 name=$(basename "$model")
 cells=$results/$name-$tokens.jsonl
 began=$(date +%s)
 
-methods='rtn gptq maca gptaq maca+gptaq qep+gptq qronos rescomp foem rotated rsq best'
+every='rtn gptq maca gptaq maca+gptaq qep+gptq qronos rescomp foem rotated rsq best'
+methods=${PTQ_BENCH_METHODS:-$every}
 study='gptq-128 gptq-256 gptq-512 gptq-512w gptq-1024 gptq gptq-4096 gptq-mix maca
     gptq-128-first0.0625 gptq-first16 gptq-128-first0 gptq-first0 maca-first0.3'
 targets='qep+gptq qronos' # that are measured at this grid too, for best.md
@@ -101,11 +106,12 @@ options_of() { # METHOD: the recipe's variables
     esac
 }
 cells_of() { # SEED: its cells in the order of their turn: GRID METHOD SEED
-    for grid in w3-g64 w4-channel w2-g64; do
+    for grid in ${PTQ_BENCH_GRIDS:-w3-g64 w4-channel w2-g64${PTQ_BENCH_METHODS:+ w4-g64}}; do
         for method in $(leading "$grid" "$1"); do
             echo "$grid $method $1"
         done
     done
+    [ -z "${PTQ_BENCH_METHODS:-}" ] || return 0
     rows=$answer
     [ "$1" != 1 ] && [ "$model" != $tale ] || rows=$study
     for grid in w3-g64 w4-g64; do
@@ -125,7 +131,7 @@ leading() { # GRID SEED
     if [ "$2" = 1 ]; then
         echo "$methods"
     elif [ "$model" = $tale ]; then
-        echo "${methods#rtn }"
+        echo "$methods" | tr ' ' '\n' | grep -vx rtn
     else
         echo gptq
         jq -rs --arg best $best --arg grid "$1" 'map(select(.grid == $grid and .seed == 1 and .in_table and .method != "gptq" and .method != "rtn")) |
@@ -149,7 +155,7 @@ rotated_model() { # SEED: the folder of the rotated model, made once
     echo "$dir"
 }
 measure() { # CHECKPOINT TEXT WINDOWS: JSON
-    "$bin/ptq" eval --model "$1" --data "$2" --ref "$model" --ref-states "$work/states-$(basename "$2").safetensors" --window $window --max-windows "$3" --json --verbose 2>"$work/said" >"$work/eval.json" &
+    "$bin/ptq" eval --model "$1" --data "$2" --products "$products" --ref "$model" --ref-states "$work/states-$(basename "$2").safetensors" --window $window --max-windows "$3" --json --verbose 2>"$work/said" >"$work/eval.json" &
     child=$!
     wait $child || { child=; return 1; }
     child=
@@ -161,7 +167,7 @@ run_cell() { # GRID METHOD SEED KEY: one cell, or a failed one; prints nothing
     rm -rf "$work/out"
     # shellcheck disable=SC2046 # the options are words
     "$bin/ptq" run "$here/methods.pipe" --model "$from" --data "$(shuffled "$3")" --out "$work/out" --tokens "$tokens" --seed "$3" \
-        --bits "$(bits_of "$1")" --group "$(group_of "$1")" $(options_of "$2") >"$work/said" 2>&1 &
+        --bits "$(bits_of "$1")" --group "$(group_of "$1")" --products "$products" $(options_of "$2") >"$work/said" 2>&1 &
     child=$!
     wait $child || { child=; return 1; }
     child=
@@ -169,10 +175,10 @@ run_cell() { # GRID METHOD SEED KEY: one cell, or a failed one; prints nothing
     kernel=$(grep -o 'openblas/.*' "$work/said" | head -n 1)
     echo null >"$work/c4.json"
     [ -z "$c4" ] || measure "$work/out" "$c4" $windows_c4 >"$work/c4.json" || return 1
-    case " $methods " in *" $2 "*) in_table=true ;; *) in_table=false ;; esac
+    case " $every " in *" $2 "*) in_table=true ;; *) in_table=false ;; esac
     jq -n --arg model "$name" --arg grid "$1" --argjson bits "$(bits_of "$1")" --argjson group "$(group_of "$1")" --arg method "$2" \
         --argjson seed "$3" --argjson tokens "$tokens" --arg options "$(options_of "$2")" --argjson in_table $in_table --arg key "$4" \
-        --arg code "$code_digest" --arg commit "$commit" --arg cpu "$cpu" --arg kernel "$kernel" --argjson length "$length" \
+        --arg code "$code_digest" --arg commit "$commit" --arg cpu "$cpu" --arg kernel "$kernel" --argjson length "$length" --arg products "$products" \
         --slurpfile run "$work/out/.ptqflow/run.json" --slurpfile journal "$work/out/.ptqflow/journal.jsonl" \
         --slurpfile wiki "$work/wiki.json" --slurpfile c4 "$work/c4.json" -f "$here/cell.jq" >"$work/cell.json"
 }
@@ -191,8 +197,10 @@ cell_put() { # $work/cell.json among the cells, in place of the one made before
 
 turn() { # GRID METHOD SEED: does the cell unless it is done
     cell=$1-$2-s$3
-    key=$(printf '%s\n' "$(options_of "$2")" "$1" "$3" "$tokens" "$window" "$windows_wiki" "$windows_c4" "$model_digest" "$data_digest" \
-        "$eval_digest" | sha256sum | cut -c 1-16)
+    key=$({
+        printf '%s\n' "$(options_of "$2")" "$1" "$3" "$tokens" "$window" "$windows_wiki" "$windows_c4" "$model_digest" "$data_digest" "$eval_digest"
+        [ "$products" = f32 ] || echo "$products"
+    } | sha256sum | cut -c 1-16)
     if [ -n "${PTQ_BENCH_CELLS:-}" ]; then
         fits=
         set -f
@@ -228,5 +236,5 @@ while [ "$seed" -le "$seeds" ] && [ -z "$stopped" ]; do
     seed=$((seed + 1))
 done
 [ -z "$stopped" ] || echo "stopped after $(($(date +%s) - began)) s; the same command goes on" >&2
-cat "$results"/*.jsonl | jq -rs --arg methods "$methods" --arg study "$study" --arg best "$best" -f "$here/methods.jq" >"$work/methods.md"
+cat "$results"/*.jsonl | jq -rs --arg methods "$every" --arg study "$study" --arg best "$best" -f "$here/methods.jq" >"$work/methods.md"
 mv "$work/methods.md" "${PTQ_BENCH_TABLE:-$here/methods.md}"
