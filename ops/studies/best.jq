@@ -9,12 +9,12 @@ def kept: .note | [ split("\n")[] | select(test("\\| kept \\|$")) | split("|")[1
     if length == 0 then "nothing new" else join(" + ") end;
 . as $cells | .[0] as $first |
 ($methods | map(select((.failed | not) and .wiki.kld != null and .in_table))) as $others |
-"# What `ptq run best` makes of \($first.model), \($first.tokens) calibration tokens",
+# Two lists, with the seeds that both have.
+def alike($a; $b): ($a | map(.seed)) as $x | ($b | map(.seed)) as $y |
+    [ ($a | map(select(.seed as $s | $y | index($s)))), ($b | map(select(.seed as $s | $x | index($s)))) ];
+"## \($first.model), \($first.tokens) calibration tokens",
 "",
-"Made by `make bench-best` (ops/studies/best.sh says what it can be told); do not edit. Beside it, of `methods.md`, all single methods at the same tokens, seeds and",
-"texts, measured alike. KL: from the unquantized model, nats a token, in brackets the standard deviation over the seeds. CPU s: of the run, and of the trials",
-"before it, with their judgements.",
-"",
+(if $first.windows then "Judged on \($first.windows) windows of \($first.window)" + (if $first.products == "f32" then "." else "; runs and judgement with `--products \($first.products)`." end), "" else empty end),
 "| grid | method | KL | dNLL | seeds | CPU s |",
 "|---|---|---|---|---|---|",
 ($cells | group_by(.grid)[] | .[0].grid as $grid | . as $here | ($here | map(.seed)) as $seeds |
@@ -25,12 +25,14 @@ def kept: .note | [ split("\n")[] | select(test("\\| kept \\|$")) | split("|")[1
 "",
 "What was kept: " + ($cells | sort_by(.grid, .seed) | map("\(.grid) seed \(.seed): \(kept)") | join("; ")) + ".",
 "",
-($cells | group_by(.grid)[] | .[0].grid as $grid | . as $here | ($here | map(.seed)) as $seeds |
-    ([ $others[] | select(.grid == $grid and .method != "best" and (.seed as $s | $seeds | index($s))) ] | group_by(.method) |
-        map({ method: .[0].method, kld: map(.wiki.kld) }) | sort_by(.kld | mean) | .[0]) as $top |
-    if $top == null then empty else
-        (($here | map(.kld) | deviation) // $here[0].kld_se) as $x | (($top.kld | deviation) // 0) as $y | ($x * $x + $y * $y | sqrt) as $doubt |
-        (($here | map(.kld) | mean) - ($top.kld | mean)) as $more |
-        "\($grid): against the best single method, \($top.method): KL \(if $more < 0 then "" else "+" end)\($more | short), spread \($doubt | short): " +
-        (if $more > $doubt then "**worse by more than the spread**" else "not worse by more than the spread" end) + "." end),
+($cells | group_by(.grid)[] | .[0].grid as $grid | . as $here |
+    [ $others | map(select(.grid == $grid and .method != "best")) | group_by(.method)[] | alike($here; .) | select(.[0] | length > 0) |
+        { method: .[1][0].method, seeds: (.[0] | length), best: (.[0] | map(.kld)), kld: (.[1] | map(.wiki.kld)), se: .[0][0].kld_se } |
+        . + { more: ((.best | mean) - (.kld | mean)) } ] as $pairs |
+    if ($pairs | length) == 0 then empty else
+        ($pairs | max_by(.more)) as $top |
+        (($top.best | deviation) // $top.se) as $x | (($top.kld | deviation) // 0) as $y | ($x * $x + $y * $y | sqrt) as $doubt |
+        "\($grid): against the best single method, \($top.method)\(if $top.seeds < ($here | length) then " (seeds of both: \($top.seeds))" else "" end): KL " +
+        "\(if $top.more < 0 then "" else "+" end)\($top.more | short), spread \($doubt | short): " +
+        (if $top.more > $doubt then "**worse by more than the spread**" else "not worse by more than the spread" end) + "." end),
 ""
