@@ -4,8 +4,9 @@
 # RATE (bits a second, default 1gbit and 100mbit), a host being one forward process of one thread bound to a core. Needs root, ip, tc, jq and taskset. --write puts the table into tests/bench/scale.md.
 # PTQ_HOSTS: how many (1 2 4; the first is 1); PTQ_HOSTS_MODEL, PTQ_HOSTS_DATA, PTQ_HOSTS_JOB: another model, data and job; PTQ_HOSTS_NICE: at another priority (0). Only on idle cores do its seconds tell anything.
 #
-# Four hosts on two cores have half a core each while all compute; a solver, for which the others wait, has a whole one: what is planned is reckoned so. Beside the plan as it is (its shares of what a core multiplies were fitted to
-# other machines) stands the same with what the run on one host took: CPU seconds of its forward pass, sums and solver in place of those planned, and as a constant what else there was on the wall.
+# Four hosts on two cores have half a core each while all compute; a solver, for which the others wait, has a whole one: what is planned is reckoned so. The plan is told how fast a run of a quarter of
+# the tokens was on one host (--like); beside it stands what it would say from the rate of a core alone.
+# Forward and sums: until the last site is committed, less the seconds in which sites were solved.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 PATH=$root/bin:$PATH
@@ -66,16 +67,21 @@ measure() { # N: a run on so many hosts; out/ and the workers' logs are what is 
     pids=
 }
 
-planned() { # N RATE: forward, sums, links, solving
-    ptq plan gptq --model "$model" $job --cores 1 --gflops "$core" --hosts "$1" --net "$(echo "$2" | sed 's/gbit/G/; s/mbit/M/')" 2>/dev/null |
-        awk -v n="$1" '$1 == n && NF == 10 { row = $2 " " $3 " " $4 " " $5 } END { print row }'
+planned() { # N RATE OPTION...: forward, sums, links, solving, together
+    n=$1 net=$(echo "$2" | sed 's/gbit/G/; s/mbit/M/')
+    shift 2
+    ptq plan gptq --model "$model" $job --cores 1 --hosts "$n" --net "$net" "$@" 2>/dev/null |
+        awk -v n="$n" '$1 == n && NF == 10 { row = $2 " " $3 " " $4 " " $5 " " $6 } END { print row }'
 }
 
 core=$(taskset -c 0 ptq plan gptq --model "$model" $job --cores 1 --hosts 1 --net 1G 2>/dev/null | sed -n 's/^hosts of .* of \([0-9.]*\) GF.*/\1/p')
 rates=${*:-1gbit 100mbit}
+tokens=$(echo "$job" | sed -n 's/.*--tokens \([0-9]*\).*/\1/p')
+short=$(echo "$job" | sed "s/--tokens $tokens/--tokens $((tokens / 4))/")
+(nice -n "${PTQ_HOSTS_NICE:-0}" taskset -c 0 ptq run gptq --model "$model" --data "$data" --out like $short --seed 1 --workers forward=1,solve=1 --quiet)
 {
-    echo '| link | hosts | planned: forward | sums | links | solving | together, s | on the wall, s | plan off | with the shares of one host, s | off |'
-    echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |'
+    echo '| link | hosts | planned: forward | sums | links | solving | together, s | on the wall, s | plan off | by the rate of a core, s | off | forward and sums, s |'
+    echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |'
     for rate in $rates; do
         for n in ${PTQ_HOSTS:-1 2 4}; do
             [ "$n" != 1 ] || [ ! -e one.sums ] || continue
@@ -85,11 +91,11 @@ rates=${*:-1gbit 100mbit}
             [ -e one.sums ] || cp sums one.sums
             cmp -s one.sums sums || { echo "hosts: $n hosts at $rate: other bytes" >&2; exit 1; }
             wall=$(jq .wall_s out/.ptqflow/run.json)
-            [ "$n" != 1 ] || jq -r '[(.stages | map({(.name): .cpu_s}) | add | .forward, .reduce, .solve), .wall_s] | join(" ")' out/.ptqflow/run.json >one
-            echo "$rate $n $wall $((n > cores ? n / cores : 1)) $(cat one) $(planned 1 "$rate") $(planned "$n" "$rate")" | awk '{
-                plan = ($13 + $14) * $4 + $15 + $16
-                like = ($5 * $13 / $9 + $6 * $14 / $10) * $4 + $15 + $7 + ($8 - $5 - $6 - $7)
-                printf "| %s | %d | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %+.0f%% | %.4g | %+.0f%% |\n", $2 == 1 ? "" : $1, $2, $13 * $4, $14 * $4, $15, $16, plan, $3, 100 * (plan / $3 - 1), like, 100 * (like / $3 - 1)
+            phases=$(jq -s 'map(select(.record == "site")) | last.wall - (map(.seconds) | add)' out/.ptqflow/journal.jsonl)
+            echo "$rate $n $wall $((n > cores ? n / cores : 1)) $phases $(planned "$n" "$rate" --like like) $(planned "$n" "$rate" --gflops "$core")" | awk '{
+                plan = $10 + ($6 + $7) * ($4 - 1)
+                rough = $15 + ($11 + $12) * ($4 - 1)
+                printf "| %s | %d | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %+.0f%% | %.4g | %+.0f%% | %.4g |\n", $2 == 1 ? "" : $1, $2, $6 * $4, $7 * $4, $8, $9, plan, $3, 100 * (plan / $3 - 1), rough, 100 * (rough / $3 - 1), $5
             }'
             for i in $(seq "$n"); do ip netns del $net-$i; done
             ip link del $net-b

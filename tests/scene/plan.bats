@@ -164,6 +164,29 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
     [ "$(ptq plan --model "$M" --override 'mlp.down: solver=gptaq' --json | jq .memory.hidden_bytes)" = "$dual" ]
 }
 
+@test "a plan of hosts as fast as a run that has been: of the same job it says the CPU seconds of its stages" {
+    job=(--model "$M" --tokens 512 --length 128 --solver qep+gptq --override 'mlp.down: bits=8')
+    ptq run gptq "${job[@]}" --dual --data "$M/calib.jsonl" --out been --quiet
+    run -0 --separate-stderr ptq plan gptq "${job[@]}" --dual --hosts 2 --cores 1 --like been
+    seconds() { jq "[.stages[] | select(.name | test(\"$1\")).cpu_s] | add" been/.ptqflow/run.json; }
+    awk -v f="$(seconds '^forward')" -v r="$(seconds '^reduce')" -v s="$(seconds '^solve')" -v b="$(seconds 'sample|write')" '
+        function is(x, y) { return x > .998 * y && x < 1.002 * y }
+        $1 == 1 && NF == 10 { n++; bad = !is($2, f) || !is($3, r) || !is($5, s) || !is($6, f + r + s + b) }
+        END { exit bad || n != 1 }' <<<"$output"
+    run -100 --separate-stderr ptq plan gptq "${job[@]}" --hosts 2 --like nowhere
+    [[ $stderr == *"--like nowhere: the output of a finished run is wanted"* ]]
+    mkdir -p odd/.ptqflow
+    echo '{"recipe": "gptq", "variables": 3, "stages": []}' >odd/.ptqflow/run.json
+    run -100 --separate-stderr ptq plan gptq "${job[@]}" --hosts 2 --like odd
+    echo '{"recipe": "gptq", "variables": {"nonsense": "1"}, "stages": []}' >odd/.ptqflow/run.json
+    run -100 --separate-stderr ptq plan gptq "${job[@]}" --hosts 2 --like odd
+    [[ $stderr == *"--like"*nonsense* ]]
+    echo "{\"recipe\": \"gptq\", \"variables\": {\"model\": \"$M\"}, \"stages\": []}" >odd/.ptqflow/run.json
+    run -100 --separate-stderr ptq plan gptq "${job[@]}" --hosts 2 --like odd
+    [[ $stderr == *"no stage that ran ptq-forward"* ]]
+    run -100 ptq plan gptq "${job[@]}" --hosts 2 --like been --gflops 50
+}
+
 @test "a config.json alone is planned, and on 1, 2, 4 hosts" {
     mkdir config-only
     cp "$M/config.json" config-only/
@@ -176,7 +199,7 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
     run -0 ptq plan --model config-only --tokens 1024 --length 128 --hosts 1
     [[ $output == *"(the rate of a core was measured just now"*"--gflops sets it)"* ]]
     run -100 ptq plan --model config-only --net 1G
-    [[ $output == *"--net and --gflops go with --hosts" ]]
+    [[ $output == *"--net, --gflops and --like go with --hosts" ]]
     run -100 ptq plan --model config-only --hosts 4 --net fast
     [ "${#lines[@]}" = 1 ] # before anything of the plan
     [[ $output == *"say bits a second"* ]]

@@ -92,18 +92,44 @@ static double forward_rate(const struct preview_opts *o)
     return p == PRODUCTS_BF16 ? FORWARD16_RATE : FORWARD16X2_RATE;
 }
 
+/* Of all cores. */
+static double speed(double of_run, double of_rate, const struct preview_opts *o)
+{
+    return (of_run > 0 ? of_run : of_rate) * (double)o->cores;
+}
+
+static double together(const struct hosts_row *row)
+{
+    return row->forward + row->sums + row->link + row->solve + row->beside;
+}
+
+static void print_head(const struct preview *p, const struct preview_opts *o,
+                       const struct hosts_rates *r)
+{
+    if (r->like)
+        printf("\nhosts of %zu cores as fast as in %s, links of %.3g Gbit/s, %llu lanes\n(a core: "
+               "forward pass %.1f GF/s, sums %.1f, solvers %.1f; beside them %.3g s)\n",
+               o->cores, r->like, r->net / 1e9, (unsigned long long)p->run.lanes,
+               r->of.forward / 1e9, r->of.sums / 1e9, r->of.solve / 1e9, r->of.beside);
+    else
+        printf("\nhosts of %zu cores of %.0f GF/s (f32), links of %.3g Gbit/s, %llu lanes\n",
+               o->cores, r->core / 1e9, r->net / 1e9, (unsigned long long)p->run.lanes);
+    if (r->measured)
+        printf("(the rate of a core was measured just now, on this machine; --gflops sets it)\n");
+}
+
 void hosts_row(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
                size_t hosts, struct hosts_row *row)
 {
     const size_t lanes = p->run.lanes ? (size_t)p->run.lanes : 1,
                  at_work = hosts < lanes ? hosts : lanes, most = (lanes + at_work - 1) / at_work;
-    const double rate = r->core * (double)o->cores, share = (double)most / (double)lanes,
-                 lane = lane_bytes(p);
+    const double share = (double)most / (double)lanes, lane = lane_bytes(p);
+    const struct hosts_speeds *of = &r->of;
 
-    *row = (struct hosts_row){.hosts = hosts, .at_work = at_work};
-    row->forward = p->flops_forward * share / (forward_rate(o) * rate);
-    row->sums = p->flops_reduce * share / (SUMS_RATE * rate);
-    row->solve = solve_path(p, hosts) / (SOLVE_RATE * rate);
+    *row = (struct hosts_row){.hosts = hosts, .at_work = at_work, .beside = of->beside};
+    row->forward = p->flops_forward * share / speed(of->forward, forward_rate(o) * r->core, o);
+    row->sums = p->flops_reduce * share / speed(of->sums, SUMS_RATE * r->core, o);
+    row->solve = solve_path(p, hosts) / speed(of->solve, SOLVE_RATE * r->core, o);
     if (hosts == 1)
         return;
     row->head_in = (uint64_t)(lane * (double)(lanes - most));
@@ -116,10 +142,7 @@ void hosts_row(const struct preview *p, const struct preview_opts *o, const stru
 void hosts_print(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
                  size_t hosts)
 {
-    printf("\nhosts of %zu cores of %.0f GF/s (f32), links of %.3g Gbit/s, %llu lanes\n", o->cores,
-           r->core / 1e9, r->net / 1e9, (unsigned long long)p->run.lanes);
-    if (r->measured)
-        printf("(the rate of a core was measured just now, on this machine; --gflops sets it)\n");
+    print_head(p, o, r);
     printf("%5s %10s %10s %10s %10s %10s %9s %12s %12s %12s\n", "hosts", "forward s", "sums s",
            "links s", "solving s", "together s", "times", "head in MB", "head out MB", "worker MB");
     for (size_t n = 1, last = 0; !last; n *= 2) {
@@ -129,8 +152,8 @@ void hosts_print(const struct preview *p, const struct preview_opts *o, const st
         last = n >= hosts;
         hosts_row(p, o, r, 1, &one);
         hosts_row(p, o, r, last ? hosts : n, &row);
-        all = row.forward + row.sums + row.link + row.solve;
-        alone = one.forward + one.sums + one.solve;
+        all = together(&row);
+        alone = together(&one);
         printf("%5zu %10.4g %10.4g %10.4g %10.4g %10.4g %9.2f %12.4g %12.4g %12.4g\n", row.hosts,
                row.forward, row.sums, row.link, row.solve, all, all > 0 ? alone / all : 1,
                (double)row.head_in / 1e6, (double)row.head_out / 1e6, (double)row.worker_out / 1e6);

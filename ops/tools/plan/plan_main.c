@@ -123,26 +123,76 @@ static void set_learned(const struct route *t, const struct planned *x, struct s
     o->cores = t->r->cores;
 }
 
+/* A run, as its route says it. */
+struct subject {
+    struct planned planned;
+    struct preview_opts o;
+    struct forward_opts forward;
+    struct importance_opts importance;
+    struct solve_opts learned;
+};
+
+static int subject_find(const struct route *t, struct subject *x, struct err *e)
+{
+    if (planned_find(t, &x->planned, e) < 0 ||
+        format_parse(((const struct write_command *)x->planned.write->own)->core.formats,
+                     x->o.formats, &x->o.nformats, e) < 0)
+        return -1;
+    x->o.model = route_model(t);
+    x->o.sample = &((const struct sample_command *)x->planned.sample->own)->core;
+    x->o.forward = &x->forward;
+    if (x->planned.slide)
+        set_learned(t, &x->planned, &x->learned, &x->o);
+    else
+        set_solved(t, &x->planned, &x->forward, &x->importance, &x->o);
+    return 0;
+}
+
 /* Before anything is printed. */
 static int check_hosts(const struct plan_command *c, int slide, struct err *e)
 {
     double net;
 
     if (!c->hosts)
-        return c->core > 0 || strcmp(c->net, PLAN_NET) != 0
-                   ? err_set(e, ERR_USE, "--net and --gflops go with --hosts")
+        return c->core > 0 || c->like || strcmp(c->net, PLAN_NET) != 0
+                   ? err_set(e, ERR_USE, "--net, --gflops and --like go with --hosts")
                    : 0;
+    if (c->core > 0 && c->like)
+        return err_set(e, ERR_USE, "--gflops and --like say the same: give one");
     if (c->json || slide)
         return err_set(e, ERR_USE, "--hosts goes without --json, and not with ptq-slide");
     return hosts_net(c->net, &net, e);
 }
 
+/* What is planned of the run that --like names. */
+static int speeds_find(const char *out, const struct preview_base *base, struct hosts_speeds *s,
+                       struct err *e)
+{
+    struct json *run = like_read(out, e);
+    struct recipe *r = run ? shelf_open(like_recipe(run), 0, e) : NULL;
+    struct route t = {.stage = NULL};
+    struct subject x = {.o.base = *base};
+    struct preview p = {.sites = 0};
+    int rc = -1;
+
+    if (r && route_open(&t, r, e) == 0 && like_apply(run, &t, e) == 0 &&
+        subject_find(&t, &x, e) == 0 && preview_make(&x.o, &p, e) == 0)
+        rc = like_speeds(run, &t, &p, s, e);
+    preview_release(&p);
+    route_close(&t);
+    recipe_destroy(&r);
+    json_destroy(&run);
+    return rc;
+}
+
 static int print_hosts(const struct plan_command *c, const struct preview *p,
                        const struct preview_opts *o, struct err *e)
 {
-    struct hosts_rates r = {.core = c->core * 1e9, .measured = c->core <= 0};
+    struct hosts_rates r = {
+        .core = c->core * 1e9, .measured = c->core <= 0 && !c->like, .like = c->like};
 
-    if (hosts_net(c->net, &r.net, e) < 0 || (r.core <= 0 && blas_pace(&r.core, e) < 0))
+    if (hosts_net(c->net, &r.net, e) < 0 || (r.measured && blas_pace(&r.core, e) < 0) ||
+        (c->like && speeds_find(c->like, &o->base, &r.of, e) < 0))
         return -1;
     hosts_print(p, o, &r, (size_t)c->hosts);
     return 0;
@@ -163,43 +213,30 @@ static int check_target(const struct choice_target *t, int slide, struct err *e)
 static int plan(const struct plan_command *c, const struct preview_base *base,
                 const struct route *t, struct err *e)
 {
-    struct preview_opts o = {.base = *base};
-    struct forward_opts forward = {0};
-    struct importance_opts importance;
+    struct subject x = {.o.base = *base};
     struct preview p = {.sites = 0};
     struct chosen chosen = {.lines = OVERRIDES_NONE};
     const int choosing = c->target.bpw > 0 || c->target.qr > 0 || c->target.kl > 0;
-    struct planned x;
     int rc;
 
-    if (planned_find(t, &x, e) < 0 || check_hosts(c, x.slide != NULL, e) < 0 ||
-        check_target(&c->target, x.slide != NULL, e) < 0)
+    if (subject_find(t, &x, e) < 0 || check_hosts(c, x.planned.slide != NULL, e) < 0 ||
+        check_target(&c->target, x.planned.slide != NULL, e) < 0)
         return -1;
-    if (format_parse(((const struct write_command *)x.write->own)->core.formats, o.formats,
-                     &o.nformats, e) < 0)
-        return -1;
-    o.model = route_model(t);
-    o.sample = &((const struct sample_command *)x.sample->own)->core;
-    o.forward = &forward;
-    if (x.slide)
-        set_learned(t, &x, &chosen.solve, &o);
-    else
-        set_solved(t, &x, &forward, &importance, &o);
-    rc = choosing ? choose(c, t, &x, &chosen, e) : 0;
+    rc = choosing ? choose(c, t, &x.planned, &chosen, e) : 0;
     if (rc == 0 && choosing)
-        o.solve = &chosen.solve;
-    rc = rc == 0 ? preview_make(&o, &p, e) : rc;
-    if (rc == 0 && ((rc = precheck_data(t, &p.config, o.model, e)) == 0))
-        rc = precheck_head(t, &p.config, o.model, e);
+        x.o.solve = &chosen.solve;
+    rc = rc == 0 ? preview_make(&x.o, &p, e) : rc;
+    if (rc == 0 && ((rc = precheck_data(t, &p.config, x.o.model, e)) == 0))
+        rc = precheck_head(t, &p.config, x.o.model, e);
     if (rc == 0) {
         warn_split(&p);
         if (c->json)
-            rc = preview_print_json(&p, &o, e);
+            rc = preview_print_json(&p, &x.o, e);
         else
-            preview_print(&p, &o);
+            preview_print(&p, &x.o);
     }
     if (rc == 0 && c->hosts)
-        rc = print_hosts(c, &p, &o, e);
+        rc = print_hosts(c, &p, &x.o, e);
     preview_release(&p);
     overrides_release(&chosen.lines);
     return rc;

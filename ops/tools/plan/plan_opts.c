@@ -17,6 +17,10 @@ static const struct opt rows[] = {
     {"gflops", OPT_REAL, AT(core), "GF",
      .help = "with --hosts: best rate of a core, f32 products (default: measured)", .min = .001,
      .max = 1e9},
+    {"like", OPT_TEXT, AT(like), "OUT",
+     .help =
+         "with --hosts: as fast as the finished run OUT was, of any model and length, on such a "
+         "host (default: by the rate of a core)"},
     {"target-bpw", OPT_REAL, AT(target.bpw), "BITS",
      .help = "print what ptq run --target-bpw would choose by the losses of earlier runs, with the "
              "runner-up, and plan that",

@@ -18,6 +18,7 @@ struct plan_command {
     struct choice_target target; /* all 0: nothing is chosen */
     double core;
     int64_t hosts;
+    const char *like;
     const char *net; /* PLAN_NET: as it is where nothing was said */
     struct opt_texts losses;
 };
