@@ -20,6 +20,7 @@
 #include "hosts_pace.h"
 #include "hosts_url.h"
 #include "hosts_state.h"
+#include "hosts_work.h"
 #include "supervise_state.h"
 
 #define HOSTS_MAX 1024

@@ -8,7 +8,9 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "hosts_state.h"
+#include "hosts_work.h"
 #include "replace_begin.h"
+#include "way.h"
 
 #define LOST_SECONDS 3.0 /* one that was given up may be at its end already */
 
@@ -25,7 +27,8 @@ void hosts_told(const struct supervise *s, size_t host, const struct json *proce
     struct hosts_part *part = parts_of(&s->hosts->parts, host);
 
     if (part && json_kind(processes) == JSON_KIND_ARRAY)
-        part_told(part, hosts_forward_name(s), hosts_reduce_name(s), processes);
+        part_told(part, hosts_forward_name(s), hosts_reduce_name(s), hosts_weigher_name(s),
+                  processes);
 }
 
 void hosts_lease_lost(struct supervise *s, const char *lease)
@@ -78,6 +81,8 @@ int hosts_owed(const struct supervise *s)
     int n = 0;
 
     if (s->hosts && s->hosts->gains.kind)
+        return -1;
+    if (p && parts_lost(p) && !way_find(s, hosts_forward_first(s), &(struct way){0}))
         return -1;
     for (size_t i = 0; p && i < p->count; i++) {
         if (!p->at[i].lost.kind)

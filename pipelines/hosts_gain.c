@@ -6,6 +6,7 @@
 #include "../stages/forward/forward_opts.h"
 #include "hosts_again.h"
 #include "hosts_state.h"
+#include "hosts_work.h"
 #include "kind.h"
 #include "restart.h"
 

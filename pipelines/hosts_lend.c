@@ -8,6 +8,7 @@
 #include "../common/base/bytes.h"
 #include "../common/base/log.h"
 #include "hosts_state.h"
+#include "hosts_work.h"
 #include "lend.h"
 #include "supervise_state.h"
 

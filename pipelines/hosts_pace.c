@@ -14,11 +14,11 @@
 #define MOST 100.0
 #define NOISE 1.25 /* who is faster or slower by less is as fast */
 
-/* Of one of this host's own forward processes. */
-static int own_pace(struct hosts *h, const struct launch_process *forward, double *pace,
+/* Of one of this host's own processes that get lanes. */
+static int own_pace(struct hosts *h, const struct launch_process *taker, double *pace,
                     struct err *e)
 {
-    const char *threads = launch_value(forward, "--threads");
+    const char *threads = launch_value(taker, "--threads");
 
     if (h->pace <= 0 && blas_pace(&h->pace, e) < 0)
         return -1;
@@ -36,7 +36,8 @@ static double beside(double pace, double own)
 int hosts_pace_give(const struct supervise *s, struct launch_process *p, struct err *e)
 {
     const struct hosts *h = s->hosts;
-    const struct launch_process *f = &s->plan->process[hosts_forward_first(s)];
+    const struct launch_process *f;
+    const char *dealt = hosts_dealt_at(s, &f);
     const struct stage *st = s->change.route->stage[p->stage];
     char *text = NULL;
     size_t size = 0;
@@ -45,7 +46,7 @@ int hosts_pace_give(const struct supervise *s, struct launch_process *p, struct 
     int rc;
 
     launch_withhold(p, "--paces", 1);
-    if (!h->parts.count || !launch_binds(p, launch_value(f, "--in")) || !st ||
+    if (!h->parts.count || !launch_binds(p, dealt) || !st ||
         !opt_find(st->group, st->ngroups, "paces", 5, NULL))
         return 0;
     if (own_pace(s->hosts, f, &own, e) < 0)

@@ -100,7 +100,7 @@ static int64_t number_of(const char *name, const char *stage, int64_t below)
     return !*end && i > 0 && i <= below ? i - 1 : -1;
 }
 
-void part_told(struct hosts_part *p, const char *forward, const char *reduce,
+void part_told(struct hosts_part *p, const char *forward, const char *reduce, const char *weigher,
                const struct json *processes)
 {
     for (size_t k = 0; k < json_count(processes); k++) {
@@ -115,6 +115,9 @@ void part_told(struct hosts_part *p, const char *forward, const char *reduce,
         json_as_bool(json_get(one, "done"), &done);
         if ((i = number_of(name, forward, p->forwards)) >= 0) {
             if (*lanes)
+                snprintf(p->lanes[i], PART_LANES, "%s", lanes);
+        } else if (weigher && (i = number_of(name, weigher, p->forwards)) >= 0) {
+            if (!*p->lanes[i])
                 snprintf(p->lanes[i], PART_LANES, "%s", lanes);
         } else if (number_of(name, reduce, 1) == 0) {
             p->done |= done;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hosts_parts - which lanes of a run are with which worker.
  *
- * A part is what one worker does of the forward pass: some forward processes, and a reducer that
- * sums up the lanes they hold. It is leased as a whole. Its processes have places (link_lease.c),
- * w2.reduce and w2.forward.1, and when any of them is lost the next holder of the part has the same
+ * A part is what one worker does of the forward pass: some forward processes, where chunks are
+ * weighed one before each that does so, and a reducer that sums up the lanes they hold. It is
+ * leased as a whole. Its processes have places (link_lease.c), w2.reduce, w2.weigh.1 and
+ * w2.forward.1, and when any of them is lost the next holder of the part has the same
  * places with a higher epoch. */
 #ifndef PTQ_HOSTS_PARTS_H
 #define PTQ_HOSTS_PARTS_H
@@ -55,8 +56,9 @@ struct hosts_part *parts_find(const struct hosts_parts *p, const char *lease);
 /* "w2.forward.1/0", i from 0; stage "reduce" has but one. */
 void part_lease(const struct hosts_part *p, const char *stage, int64_t i, char out[PART_LEASE]);
 /* What a worker says of its processes, an array of {"name", "epoch", "lanes", "done"}; forward,
- * reduce: the names of the stages. Of other turns of the part it counts for nothing. */
-void part_told(struct hosts_part *p, const char *forward, const char *reduce,
+ * reduce, weigher (or NULL): the names of the stages. Who weighs lanes has them before the forward
+ * process behind it. Of other turns of the part it counts for nothing. */
+void part_told(struct hosts_part *p, const char *forward, const char *reduce, const char *weigher,
                const struct json *processes);
 /* The lanes that its processes hold together, "0,2-4". */
 enum part_owes part_lanes(const struct hosts_part *p, char out[PART_LIST]);

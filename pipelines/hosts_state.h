@@ -9,7 +9,6 @@
 #include "hosts_ports.h"
 #include "hosts_types.h"
 #include "hosts_waits.h"
-#include "hosts_work.h"
 
 #define HOSTS_QUIET_S 3.0 /* who has said nothing for so long may have no connection any more */
 

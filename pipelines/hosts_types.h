@@ -14,4 +14,11 @@ struct hosts_opts {
     size_t wait; /* for so many workers before the run starts */
 };
 
+/* How the forward pass is shared out. */
+struct hosts_shares {
+    size_t own;              /* forward processes of this host */
+    size_t forwards, others; /* those of workers, and of how many */
+    int weighs;              /* workers weigh the tokens of their lanes themselves */
+};
+
 #endif

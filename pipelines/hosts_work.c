@@ -12,8 +12,10 @@
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/solve/solve_opts.h"
+#include "hosts_state.h"
 #include "newest.h"
 #include "specs.h"
+#include "way.h"
 #include "worker_slot.h"
 
 /* Options that say where a worker's process is, or how it runs: said anew, or its own to say.
@@ -24,7 +26,10 @@ static const char *const of_forward[] = {"--threads", "--mem",   "--tmp",   "--k
 static const char *const of_reduce[] = {
     "--threads", "--mem",   "--tmp",    "--keys",  "--in",    "--out",       "--commits",
     "--overdue", "--peers", "--record", "--fault", "--lease", "--from-site", NULL};
-#define ROWS "%acts" /* between the processes of a worker */
+static const char *const of_weigher[] = {"--threads", "--mem",   "--tmp",   "--keys",  "--in",
+                                         "--out",     "--peers", "--fault", "--lease", NULL};
+#define ROWS "%acts"      /* between the processes of a worker */
+#define WEIGHED "%chunks" /* and .1 to the first of its forward processes */
 
 /* ---- what can be said to others ---- */
 
@@ -93,6 +98,32 @@ size_t hosts_forward_first(const struct supervise *s)
     return (size_t)(sole_of(s, &forward_spec) - s->plan->process);
 }
 
+/* By which way chunks come to it; NULL: workers do not weigh them. */
+static const struct launch_process *weigher_of(const struct supervise *s)
+{
+    const size_t f = hosts_forward_first(s);
+    const struct launch_process *p;
+    struct way w;
+
+    if (!way_find(s, f, &w) || w.weigher == s->plan->count || !w.relayed)
+        return NULL;
+    p = &s->plan->process[w.weigher];
+    return words_check(s->change.route->stage[p->stage], p, of_weigher, NULL) == 0 ? p : NULL;
+}
+
+const char *hosts_weigher_name(const struct supervise *s)
+{
+    const struct launch_process *p = s->hosts->shares.weighs ? weigher_of(s) : NULL;
+
+    return p ? s->recipe->stage[p->stage].name : NULL;
+}
+
+const char *hosts_dealt_at(const struct supervise *s, const struct launch_process **own)
+{
+    *own = s->hosts->shares.weighs ? weigher_of(s) : &s->plan->process[hosts_forward_first(s)];
+    return launch_value(*own, "--in");
+}
+
 static int is_ipc(const char *end)
 {
     return end && strncmp(end, "ipc://", 6) == 0;
@@ -131,9 +162,11 @@ int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct 
         return err_set(e, ERR_USE,
                        "--starved all-tokens: in the sums of lanes that a worker sends there are "
                        "none of all tokens: use --starved rtn, or leave it out");
-    return words_check(s->change.route->stage[f->stage], f, of_forward, e) < 0
-               ? -1
-               : words_check(s->change.route->stage[r->stage], r, of_reduce, e);
+    if (words_check(s->change.route->stage[f->stage], f, of_forward, e) < 0 ||
+        words_check(s->change.route->stage[r->stage], r, of_reduce, e) < 0)
+        return -1;
+    x->weighs = weigher_of(s) != NULL;
+    return 0;
 }
 
 static int number_give(struct launch_process *p, const char *option, size_t number, struct err *e)
@@ -148,12 +181,14 @@ static int number_give(struct launch_process *p, const char *option, size_t numb
 int hosts_shares_fit(const struct supervise *s, const struct hosts_shares *x,
                      struct launch_process *p, struct err *e)
 {
-    const struct launch_process *f = sole_of(s, &forward_spec);
+    const struct launch_process *f = sole_of(s, &forward_spec), *first;
     const struct stage *st = s->change.route->stage[p->stage];
     const int relays = st && opt_find(st->group, st->ngroups, "peers-out", 9, NULL);
+    const char *dealt = hosts_dealt_at(s, &first);
 
-    if (launch_binds(p, launch_value(f, "--in")) &&
-        number_give(p, relays ? "--peers-out" : "--peers", x->own + x->forwards, e) < 0)
+    if (launch_binds(p, dealt) &&
+        number_give(p, relays ? "--peers-out" : "--peers",
+                    s->recipe->stage[first->stage].count + x->forwards, e) < 0)
         return -1;
     if (launch_binds(p, launch_value(f, "--commits")) &&
         number_give(p, "--commit-peers", x->own + x->forwards, e) < 0)
@@ -280,8 +315,35 @@ static const char *from_of(const struct hosts_part *part, const struct launch_pr
     return text;
 }
 
-/* Its chunks come from the head, and commits; its rows stay. */
-static int forward_command(struct json *command, const struct launch_process *p,
+/* Where the head deals lanes to the part. */
+static const char *lanes_at(const struct hosts_part *part, const struct launch_process *p)
+{
+    return *part->at ? part->at : launch_value(p, "--in");
+}
+
+/* Of what the i-th that weighs makes of its lanes. */
+static void weighed_at(const char *mark, int64_t i, char out[32])
+{
+    snprintf(out, 32, "%s%s.%lld", mark, WEIGHED, (long long)i + 1);
+}
+
+/* Its chunks come from the head and stay. */
+static int weigher_command(struct json *command, const struct launch_process *p,
+                           const struct hosts_part *part, int64_t i,
+                           const struct hosts_ports *ports)
+{
+    char lease[PART_LEASE], out[32];
+    int r = words_add(command, p, of_weigher, ports);
+
+    part_lease(part, "weigh", i, lease);
+    weighed_at("@", i, out);
+    r = option_add(r, command, "--in", lanes_at(part, p), ports);
+    r = option_add(r, command, "--lease", lease, ports);
+    return option_add(r, command, "--out", out, ports);
+}
+
+/* Commits come from the head, and chunks, unless `in` says from where; its rows stay. */
+static int forward_command(struct json *command, const struct launch_process *p, const char *in,
                            const struct hosts_part *part, int64_t i,
                            const struct hosts_ports *ports)
 {
@@ -289,7 +351,7 @@ static int forward_command(struct json *command, const struct launch_process *p,
     int r = words_add(command, p, of_forward, ports);
 
     part_lease(part, "forward", i, lease);
-    r = option_add(r, command, "--in", *part->at ? part->at : launch_value(p, "--in"), ports);
+    r = option_add(r, command, "--in", in ? in : lanes_at(part, p), ports);
     r = option_add(r, command, "--lease", lease, ports);
     r = option_add(r, command, "--from-site", from_of(part, p, from), ports);
     return option_add(r, command, "--out", ROWS, ports);
@@ -316,14 +378,22 @@ static int reduce_command(struct json *command, const struct launch_process *p, 
 static int pass_add(struct json *list, const struct supervise *s, const struct hosts_ports *ports,
                     const struct hosts_part *part)
 {
-    const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec);
+    const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec),
+                                *w = s->hosts->shares.weighs ? weigher_of(s) : NULL;
     struct json *command = json_new_array();
+    char in[32];
     int rc = reduce_command(command, r, launch_value(f, "--out"), part, ports);
 
     rc = process_add(list, hosts_reduce_name(s), 0, part->turn, rc, command);
+    for (int64_t i = 0; w && i < part->forwards && rc == 0; i++) {
+        command = json_new_array();
+        rc = weigher_command(command, w, part, i, ports);
+        rc = process_add(list, s->recipe->stage[w->stage].name, i, part->turn, rc, command);
+    }
     for (int64_t i = 0; i < part->forwards && rc == 0; i++) {
         command = json_new_array();
-        rc = forward_command(command, f, part, i, ports);
+        weighed_at("", i, in);
+        rc = forward_command(command, f, w ? in : NULL, part, i, ports);
         rc = process_add(list, hosts_forward_name(s), i, part->turn, rc, command);
     }
     return rc;

@@ -6,13 +6,8 @@
 #include "../common/base/json.h"
 #include "hosts_parts.h"
 #include "hosts_ports.h"
+#include "hosts_types.h"
 #include "supervise_state.h"
-
-/* How the forward pass is shared out. */
-struct hosts_shares {
-    size_t own;              /* forward processes of this host */
-    size_t forwards, others; /* those of workers, and of how many */
-};
 
 /* 0; ERR_USE: the forward pass of this recipe is not for several hosts, and why. own is set. */
 int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct err *e);
@@ -29,10 +24,15 @@ void hosts_solvers_say(const struct supervise *s);
  * known. NULL: no memory. */
 struct json *hosts_work(const struct supervise *s, const struct hosts_ports *ports, int64_t epoch,
                         int64_t solve, const struct hosts_part *part);
-/* The names of the two stages of a run that hosts_shares_find has found fit, as its processes bear
- * them; the first of the forward stage, after which others can be made. */
+/* The names of the stages of a run that hosts_shares_find has found fit, as its processes bear
+ * them (NULL: workers do not weigh); the first process of the forward stage, after which others can
+ * be made. */
 const char *hosts_forward_name(const struct supervise *s);
 const char *hosts_reduce_name(const struct supervise *s);
+const char *hosts_weigher_name(const struct supervise *s);
 size_t hosts_forward_first(const struct supervise *s);
+/* Where the lanes of the run are dealt, to workers too, and the first of its own processes that get
+ * some there: of the forward stage, or where workers weigh of the one before it. */
+const char *hosts_dealt_at(const struct supervise *s, const struct launch_process **own);
 
 #endif

@@ -14,6 +14,7 @@
 #include "../common/wire/link.h"
 #include "../ops/tools/look/cat_opts.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/importance/importance_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/solve/solve_opts.h"
@@ -25,8 +26,9 @@
 #include "replace_begin.h"
 #include "replace_spread.h"
 #include "restart.h"
+#include "way.h"
 
-enum { LOST_SAMPLE, LOST_FORWARD, LOST_REDUCE, LOST_WRITE, LOST_KINDS };
+enum { LOST_SAMPLE, LOST_LANES, LOST_REDUCE, LOST_WRITE, LOST_KINDS };
 #define OWES_NOTHING "-"
 #define LOST_SECONDS 3.0 /* one that was given up may be at its end already */
 #define ALONE_SECONDS 10.0
@@ -79,6 +81,24 @@ static int deals_to_forward(const struct supervise *s, size_t i)
     return takers > 0;
 }
 
+/* What it makes of its lanes goes to a relay, which waits for the next one at its place. */
+static int weighs_for_relay(const struct supervise *s, size_t i)
+{
+    struct way w;
+
+    for (size_t k = 0; kind_of(s, i) == &importance_spec && k < s->plan->count; k++)
+        if (kind_of(s, k) == &forward_spec && !s->child[k].past && way_find(s, k, &w))
+            return w.relayed && w.weigher < s->plan->count &&
+                   s->plan->process[w.weigher].stage == s->plan->process[i].stage;
+    return 0;
+}
+
+/* Chunks are leased to it. */
+static int has_lanes(const struct supervise *s, size_t i)
+{
+    return kind_of(s, i) == &forward_spec || kind_of(s, i) == &importance_spec;
+}
+
 /* Sums of lanes come from other hosts, which keep none. */
 static int has_parts(const struct supervise *s)
 {
@@ -91,6 +111,7 @@ static int is_covered(const struct supervise *s, size_t i)
     const struct stage_spec *spec = kind_of(s, i);
 
     return spec == &forward_spec || (spec == &sample_spec && deals_to_forward(s, i)) ||
+           weighs_for_relay(s, i) ||
            ((spec == &write_spec ||
              ((spec == &reduce_spec || replace_spread_has(s, i)) && !has_parts(s))) &&
             restart_has_writer(s));
@@ -196,8 +217,8 @@ static int is_ours(const struct supervise *s, size_t i)
 {
     const struct stage_spec *spec = kind_of(s, i);
 
-    return (spec == &sample_spec || spec == &forward_spec || spec == &reduce_spec ||
-            spec == &solve_spec || spec == &cat_spec) &&
+    return (spec == &sample_spec || spec == &importance_spec || spec == &forward_spec ||
+            spec == &reduce_spec || spec == &solve_spec || spec == &cat_spec) &&
            !launch_value(&s->plan->process[i], "--record");
 }
 
@@ -317,7 +338,7 @@ static int may_replace(const struct supervise *s, size_t i)
                is_going(s, &forward_spec, 1) && is_going(s, &write_spec, 1);
     if (kind_of(s, i) == &sample_spec)
         return has_takers(s, i);
-    return *c->lanes && begin_sampler_of(s, i) < s->plan->count && !is_dealing_again(s);
+    return *c->lanes && way_find(s, i, &(struct way){0}) && !is_dealing_again(s);
 }
 
 /* The number of the one that has the place of process i from now on; -1 */
@@ -328,8 +349,8 @@ static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
     int next;
 
     if (next_lease_text(s, i, lease, e) < 0 ||
-        (next = begin_at(s, newest_first(s, i), kind_of(s, i) == &forward_spec ? c->lanes : NULL,
-                         lease, from, e)) < 0)
+        (next = begin_at(s, newest_first(s, i), has_lanes(s, i) ? c->lanes : NULL, lease, from,
+                         e)) < 0)
         return -1;
     s->child[next].first = newest_first(s, i) + 1;
     s->child[next].epoch = c->epoch + 1;
@@ -370,10 +391,10 @@ static int count_lost(struct supervise *s, size_t lost[LOST_KINDS])
             continue;
         if (!may_replace(s, i))
             return -1;
-        lost[kind_of(s, i) == &sample_spec    ? LOST_SAMPLE
-             : kind_of(s, i) == &forward_spec ? LOST_FORWARD
-             : kind_of(s, i) == &write_spec   ? LOST_WRITE
-                                              : LOST_REDUCE]++;
+        lost[kind_of(s, i) == &sample_spec  ? LOST_SAMPLE
+             : has_lanes(s, i)              ? LOST_LANES
+             : kind_of(s, i) == &write_spec ? LOST_WRITE
+                                            : LOST_REDUCE]++;
         all++;
     }
     return all;
@@ -399,7 +420,7 @@ int replace_all(struct supervise *s)
     }
     if (owed < 0 || (owed && is_dealing_again(s)))
         return 0;
-    if ((lost[LOST_SAMPLE] + lost[LOST_FORWARD] + (size_t)owed &&
+    if ((lost[LOST_SAMPLE] + lost[LOST_LANES] + (size_t)owed &&
          restart_reads_once(s->change.route)) ||
         (lost[LOST_WRITE] && !from))
         return 0;

@@ -4,16 +4,17 @@
  * A forward worker: the sums of the open sites stay. A sampler of its own deals its lanes once
  * more, from text and seed; the new worker takes them through the committed blocks, or goes on from
  * kept hidden states, and sends the rows of the open sites, which bear the names of those that were
- * counted already. A reducer: the workers, who wait for commits, send the rows of the open sites
- * again; several reducers are replaced together (replace_spread.h). A writer: it reads its journal,
- * and solvers send what it had not committed again. A sampler that deals: the next one deals all of
- * it again, to each worker the same, who knows what it has.
+ * counted already; where chunks are weighed on their way, so are these again (way.h). One that
+ * weighs for a relay: the same lanes again. A reducer: the workers, who wait for commits, send the
+ * rows of the open sites again; several reducers are replaced together (replace_spread.h). A
+ * writer: it reads its journal, and solvers send what it had not committed again. A sampler that
+ * deals: the next one deals all of it again, to each worker the same, who knows what it has.
  *
  * Each has a place (--lease), the next one at it a higher epoch: neighbours wait for that one, and
  * what one that was given up still says is refused (link_lease.c). What is not covered begins again
  * as a whole (restart.h): a worker that has not all of its lanes yet, chunks that come through
- * another stage, text from a pipe; experts that get the rows of all tokens, a record of problems; a
- * writer before its first commit or when workers have come to their end; a reducer to which those
+ * any other stage, text from a pipe; experts that get the rows of all tokens, a record of problems;
+ * a writer before its first commit or when workers have come to their end; a reducer to which those
  * of other hosts send sums of lanes, as they keep none; every other stage.
  */
 #ifndef PTQ_REPLACE_H

@@ -7,26 +7,12 @@
 
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
-#include "../stages/sample/sample_opts.h"
 #include "../stages/write/write_opts.h"
 #include "hosts_state.h"
 #include "kind.h"
-#include "newest.h"
+#include "way.h"
 
 #define WORDS 12
-
-/* The sampler whose chunks come to the process straight; plan->count: none does that. */
-size_t begin_sampler_of(const struct supervise *s, size_t i)
-{
-    const char *in = launch_value(&s->plan->process[newest_first(s, i)], "--in");
-    size_t k = 0;
-
-    while (in && k < s->plan->count &&
-           (s->child[k].past || kind_of(s, k) != &sample_spec ||
-            !launch_binds(&s->plan->process[k], in)))
-        k++;
-    return in ? k : s->plan->count;
-}
 
 /* Of one that cannot be started nothing is awaited. */
 static int start(struct supervise *s, size_t i, struct err *e)
@@ -57,12 +43,11 @@ static int make(struct supervise *s, size_t like, const char *const *option, str
     return i;
 }
 
-/* Deals lanes once more, at `at`, to so many; far: of other hosts. */
-static int begin_sampler(struct supervise *s, size_t like, const char *lanes, const char *at,
-                         const char *peers, int far, struct err *e)
+/* One that is there for the lanes of one that is lost; far: those of other hosts connect to it. */
+static int begin_helper(struct supervise *s, size_t like, const char *const *option, int far,
+                        struct err *e)
 {
-    const char *const option[] = {"--out", at, "--peers", peers, "--only-lanes", lanes, NULL};
-    const int i = make(s, begin_sampler_of(s, like), option, e);
+    const int i = make(s, like, option, e);
 
     if (i < 0)
         return -1;
@@ -73,6 +58,31 @@ static int begin_sampler(struct supervise *s, size_t like, const char *lanes, co
     return start(s, (size_t)i, e);
 }
 
+/* Deals lanes once more, at `at`, to so many; far: of other hosts, who may weigh them there. */
+static int begin_sampler(struct supervise *s, size_t like, const char *lanes, const char *at,
+                         const char *peers, int far, struct err *e)
+{
+    char tokens[48];
+    struct way w;
+
+    snprintf(tokens, sizeof tokens, "@%%tokens.%zu", s->plan->count);
+    if (!way_find(s, like, &w))
+        return err_set(e, ERR_SYS, "chunks come through another stage");
+    if (w.weigher == s->plan->count || (far && s->hosts->shares.weighs))
+        return begin_helper(
+            s, w.sampler,
+            (const char *const[]){"--out", at, "--peers", peers, "--only-lanes", lanes, NULL}, far,
+            e);
+    if (begin_helper(
+            s, w.sampler,
+            (const char *const[]){"--out", tokens, "--peers", "1", "--only-lanes", lanes, NULL}, 0,
+            e) < 0)
+        return -1;
+    return begin_helper(
+        s, w.weigher,
+        (const char *const[]){"--in", tokens + 1, "--out", at, "--peers", peers, NULL}, far, e);
+}
+
 /* One like process `like`, which comes to a place, and to the ports that were bound there; lanes:
  * which it gets by a sampler of its own, NULL: none. Its number; -1. */
 int begin_at(struct supervise *s, size_t like, const char *lanes, const char *lease, uint64_t from,
@@ -80,15 +90,22 @@ int begin_at(struct supervise *s, size_t like, const char *lanes, const char *le
 {
     char at[48], behind[24];
     const struct stage_spec *const spec = kind_of(s, like);
-    const char *const more = lanes ? "--in" : spec == &write_spec ? "--same-run" : NULL;
-    const char *const from_site =
-        spec == &forward_spec || spec == &reduce_spec || spec == &write_spec ? "--from-site" : NULL;
-    const char *const option[] = {"--lease", lease, from_site, behind, more, lanes ? at + 1 : NULL,
-                                  NULL};
+    const char *option[8] = {"--lease", lease};
+    size_t n = 2;
     int i;
 
     snprintf(at, sizeof at, "@%%lanes.%zu", s->plan->count);
     snprintf(behind, sizeof behind, "%llu", (unsigned long long)from);
+    if (lanes) {
+        option[n++] = "--in";
+        option[n++] = at + 1;
+    }
+    if (spec == &forward_spec || spec == &reduce_spec || spec == &write_spec) {
+        option[n++] = "--from-site";
+        option[n++] = behind;
+    }
+    if (spec == &write_spec)
+        option[n] = "--same-run";
     if ((lanes && begin_sampler(s, like, lanes, at, "1", 0, e) < 0) ||
         (i = make(s, like, option, e)) < 0 ||
         (s->hosts && ports_keep(&s->hosts->ports, &s->plan->process[i], e) < 0) ||

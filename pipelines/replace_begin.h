@@ -6,8 +6,6 @@
 
 #include "supervise_state.h"
 
-/* The sampler whose chunks come to the process straight; plan->count: none does that. */
-size_t begin_sampler_of(const struct supervise *s, size_t i);
 /* One like process `like`, which comes to a place, and to the ports that were bound there; lanes:
  * which it gets by a sampler of its own, NULL: none. Its number; -1. */
 int begin_at(struct supervise *s, size_t like, const char *lanes, const char *lease, uint64_t from,

@@ -13,13 +13,16 @@
 
 #define WORDS 256
 
-static const char *const programs[] = {"ptq-solve", "ptq-forward", "ptq-reduce", NULL};
+static const char *const programs[] = {"ptq-solve", "ptq-forward", "ptq-reduce", "ptq-importance",
+                                       NULL};
 /* Options with a text that is no name of a file; the model is one that is only read. */
 static const char *const texts[] = {
     "in",       "out",  "commits",          "model",       "solver", "mix",
-    "override", "only", "modality-weights", "weight-clip", "lease",  NULL};
+    "override", "only", "modality-weights", "weight-clip", "lease",  "clip",
+    NULL};
 static const char *const ends[] = {"in", "out", "commits", NULL};
-#define HERE "%acts" /* bound by one of a worker's processes for the others */
+/* Bound by one of a worker's processes for others: for all, or with .1 for the first of them. */
+static const char *const here[] = {"%acts", "%chunks", NULL};
 
 static int is_among(const char *const *list, const char *name, size_t n)
 {
@@ -27,6 +30,17 @@ static int is_among(const char *const *list, const char *name, size_t n)
         if (strlen(*list) == n && memcmp(*list, name, n) == 0)
             return 1;
     return 0;
+}
+
+/* "%chunks.2" or "@%acts": the name without the marks; NULL: it is none that is bound here. */
+static const char *here_find(const char *word)
+{
+    const char *name = word + (*word == '@');
+    const size_t n = strcspn(name, "."), digits = name[n] ? strspn(name + n + 1, "0123456789") : 0;
+
+    if (!is_among(here, name, n) || (name[n] && (!digits || digits > 4 || name[n + 1 + digits])))
+        return NULL;
+    return name + 1;
 }
 
 static const char *value_of(const struct launch_process *p, size_t i)
@@ -61,7 +75,7 @@ static int option_check(const struct stage *st, const struct launch_process *p, 
         return err_set(e, ERR_USE, "%s --%s '%.100s' may name a file, which a worker is not told",
                        p->argv[0], row->name, value_of(p, i));
     if (!is_among(ends, name, n) || strncmp(value_of(p, i), "tcp://*:", 8) == 0 ||
-        strcmp(value_of(p, i) + (*value_of(p, i) == '@'), HERE) == 0)
+        here_find(value_of(p, i)))
         return 0;
     return err_set(e, ERR_USE, "%s --%s '%.100s' is no place on the head", p->argv[0], row->name,
                    value_of(p, i));
@@ -101,10 +115,11 @@ static int word_add(struct launch_process *p, char *text)
 static char *end_of(const struct slot *s, const char *word, const struct worker_terms *t,
                     struct err *e)
 {
-    const char *bind = word[0] == '@' ? "@" : "";
+    const char *name = here_find(word);
 
-    if (strcmp(word + strlen(bind), HERE) == 0)
-        return mem_printf(e, "%sipc://%s/acts.%lld", bind, t->sockets, (long long)s->epoch);
+    if (name)
+        return mem_printf(e, "%sipc://%s/%s.%lld", *word == '@' ? "@" : "", t->sockets, name,
+                          (long long)s->epoch);
     return strncmp(word, "tcp://*:", 8) == 0 ? mem_printf(e, "%s%s", t->host, word + 7) : NULL;
 }
 
@@ -139,9 +154,9 @@ static int command_finish(struct slot *s, const struct worker_terms *t, struct e
 {
     struct launch_process *p = &s->plan;
     const int solves = strcmp(p->argv[0], "ptq-solve") == 0,
-              forwards = strcmp(p->argv[0], "ptq-forward") == 0;
-    const int64_t among = solves ? t->solve : forwards ? t->forward : 1;
-    const uint64_t mem = forwards ? t->mem / 2 / (uint64_t)t->forward : t->mem / 2;
+              reduces = strcmp(p->argv[0], "ptq-reduce") == 0;
+    const int64_t among = solves ? t->solve : reduces ? 1 : t->forward;
+    const uint64_t mem = reduces ? t->mem / 2 : t->mem / 2 / (uint64_t)t->forward;
 
     if (ends_put(s, t, e) < 0 ||
         give(p, "--threads", mem_printf(e, "%lld", (long long)slot_threads(t, among)), e) < 0 ||
@@ -149,7 +164,7 @@ static int command_finish(struct slot *s, const struct worker_terms *t, struct e
         (t->mem && !solves &&
          give(p, "--mem", mem_printf(e, "%lluK", (unsigned long long)(mem + 1023) / 1024), e) < 0))
         return -1;
-    if (forwards && t->model) {
+    if (!solves && !reduces && t->model) {
         launch_withhold(p, "--model", 1);
         if (give(p, "--model", mem_text(t->model, e), e) < 0)
             return -1;

@@ -2,9 +2,9 @@
 /* worker_slot - one process of a worker: what the head said of it, held against what a head may
  * say, and what became of it.
  *
- * A head may name three programs (forward, reduce, solve), and of their options those that name no
- * file here; its words never reach a shell. Ends are on the host by which the head was reached: a
- * head says their ports. */
+ * A head may name four programs (importance, forward, reduce, solve), and of their options those
+ * that name no file here; its words never reach a shell. Ends are on the host by which the head was
+ * reached: a head says their ports. */
 #ifndef PTQ_WORKER_SLOT_H
 #define PTQ_WORKER_SLOT_H
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/model/fingerprint.h"
+#include "../../common/wire/lanes.h"
 #include "../../common/wire/run_id.h"
 #include "forward_begin.h"
 #include "forward_check.h"
@@ -76,19 +77,14 @@ uint64_t forward_tokens(const struct forward *f)
 
 int forward_lanes(const struct forward *f, char *out, size_t size)
 {
-    size_t n = 0;
+    uint64_t *lane = mem_array(f->count ? f->count : 1, sizeof *lane, NULL);
+    int rc;
 
-    *out = '\0';
-    for (size_t i = 0, end; i < f->count && n < size; i = end) {
-        const uint64_t from = f->held[i].view.lane;
-        uint64_t to = from;
-
-        for (end = i; end < f->count && f->held[end].view.lane <= to + 1; end++)
-            to = f->held[end].view.lane;
-        n += (size_t)snprintf(out + n, size - n, to > from ? "%s%llu-%llu" : "%s%llu", n ? "," : "",
-                              (unsigned long long)from, (unsigned long long)to);
-    }
-    return n < size ? 0 : -1;
+    for (size_t i = 0; lane && i < f->count; i++)
+        lane[i] = f->held[i].view.lane;
+    rc = lane ? lanes_print(lane, f->count, out, size) : -1;
+    free(lane);
+    return rc;
 }
 
 uint64_t forward_uniform(const struct forward *f)

@@ -10,6 +10,7 @@
 #include "../../common/model/fingerprint.h"
 #include "../../common/model/model_back.h"
 #include "../../common/text/role.h"
+#include "../../common/wire/lanes.h"
 #include "../../common/wire/run_id.h"
 #include "importance_fisher.h"
 #include "importance_keep.h"
@@ -197,6 +198,18 @@ int importance_add(struct importance *f, struct msg **chunk, struct err *e)
 int importance_full(const struct importance *f)
 {
     return f->waiting >= f->o.mem;
+}
+
+int importance_lanes(const struct importance *f, char *out, size_t size)
+{
+    uint64_t *lane = mem_array(f->count ? f->count : 1, sizeof *lane, NULL);
+    int rc;
+
+    for (size_t i = 0; lane && i < f->count; i++)
+        lane[i] = f->held[i]->view.lane;
+    rc = lane ? lanes_print(lane, f->count, out, size) : -1;
+    free(lane);
+    return rc;
 }
 
 /* ---- measuring ---- */

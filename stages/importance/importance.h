@@ -30,6 +30,8 @@ void importance_close(struct importance **f);
 /* Takes a chunk: *chunk is NULL then. ERR_USE: it is not of this model, or has weights of sites
  * already. */
 int importance_add(struct importance *f, struct msg **chunk, struct err *e);
+/* The lanes of the chunks that came, as "0,3-5"; -1: they do not fit. */
+int importance_lanes(const struct importance *f, char *out, size_t size);
 /* 1: those that wait fill the memory allowed. */
 int importance_full(const struct importance *f);
 /* Measures those that wait, and emits what is complete. ERR_SYS: a signal asked to stop. */

@@ -20,6 +20,7 @@ struct ends {
     struct importance *core;
     struct importance_io io;
     size_t receivers;
+    int leased;
 };
 
 /* A lane is the share of one worker. */
@@ -66,6 +67,15 @@ static void say(const struct importance *f, const struct importance_command *c)
                    (unsigned long long)t.uniform, plural_s(t.uniform));
 }
 
+/* All chunks have come. To who starts another should this one be lost while it measures. */
+static void say_lanes(const struct importance *f)
+{
+    char text[200];
+
+    if (importance_lanes(f, text, sizeof text) == 0)
+        status_lanes(text);
+}
+
 static int serve(struct ends *l, const struct importance_command *c, struct err *e)
 {
     static const struct pump_take takes[] = {{LINK_KIND(MSG_CHUNK), take_chunk}, {0, NULL}};
@@ -76,11 +86,16 @@ static int serve(struct ends *l, const struct importance_command *c, struct err 
     l->receivers = peers > 0 ? (size_t)peers : 1;
     if (peers > 0)
         rc = pump_run(&p, e);
+    if (rc > 0 && l->leased)
+        say_lanes(l->core);
     if (rc > 0 && importance_end(l->core, &l->io, e) < 0)
         rc = -1;
     if (rc > 0)
         say(l->core, c);
-    return pump_end(&p, rc, e);
+    rc = pump_end(&p, rc, e);
+    if (rc == 0 && l->leased)
+        status_lanes("");
+    return rc;
 }
 
 static int links_open(struct ends *l, const struct stage *s, struct err *e)
@@ -92,6 +107,7 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                                           .takes = LINK_KIND(MSG_CHUNK),
                                           .credit_messages = CHUNKS_CREDIT,
                                           .credit_bytes = CHUNKS_BYTES,
+                                          .lease = &c->lease,
                                           .keys = s->keys,
                                           .insecure = s->insecure},
                       e);
@@ -101,6 +117,7 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                        &(struct link_opts){.name = "importance",
                                            .sends = LINK_KIND(MSG_CHUNK),
                                            .peers = (size_t)c->peers,
+                                           .lease = &c->lease,
                                            .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW,
                                            .keys = s->keys,
                                            .insecure = s->insecure},
@@ -111,7 +128,8 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
 int importance_io_run(struct stage *s, struct err *e)
 {
     const struct importance_command *c = s->own;
-    struct ends l = {.io = {.ctx = &l, .emit = emit, .progress = progress}};
+    struct ends l = {.leased = c->lease.place[0] != '\0',
+                     .io = {.ctx = &l, .emit = emit, .progress = progress}};
     struct par *par = par_open((size_t)s->threads, e);
     struct model *model = par ? model_open(c->model, par, e) : NULL;
     int rc = -1;

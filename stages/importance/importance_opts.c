@@ -56,6 +56,10 @@ static const struct opt rows[] = {
     {"peers", OPT_INT, AT(peers), "N",
      .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
      .wiring = 1},
+    {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
+     .help = "whose lanes these are, by which the sampler deals; should this process be lost, "
+             "another\ncomes to its place, with a higher epoch (ptq run gives it)",
+     .wiring = 1},
     {.name = NULL},
 };
 
@@ -81,6 +85,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--group: 0 is no group; -1 means whole rows");
     if (weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
         return err_prefix(e, "--clip");
+    if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
+        return err_prefix(e, "--lease");
     return 0;
 }
 

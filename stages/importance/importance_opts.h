@@ -4,11 +4,14 @@
 #define PTQ_IMPORTANCE_OPTS_H
 
 #include "../../common/base/stage.h"
+#include "../../common/wire/link.h"
 #include "importance.h"
 
 struct importance_command {
     struct importance_opts core; /* complete once the spec's check has passed */
     const char *model, *clip_text;
+    const char *lease_text;
+    struct link_lease lease;
     int64_t peers, power;
 };
 

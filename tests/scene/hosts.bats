@@ -199,14 +199,23 @@ of_head() { # STAGE
     same_bytes
 }
 
-@test "TLQ by two processes at the head, chunks and problems shared with a worker: the bytes of one process each" {
+@test "TLQ: a worker weighs the tokens of its own lanes; lost one after another: who weighs them, its forward process, the worker: the bytes of one process each" {
     export RECIPE=tlq
     job one --quiet --workers importance=1,forward=1
-    start_head --keys "$KEYS/head" --hosts 1 --workers importance=2,forward=1
-    start_worker --keys "$KEYS/a" --forward 1 --solve 1
+    start_head --keys "$KEYS/head" --hosts 1 --workers importance=2,forward=1 --write.fault delay:200 --sample.fault delay:500
+    start_worker --keys "$KEYS/a" --forward 2 --solve 1 --name first
+    until_true pkill -KILL -P $worker -f w1.weigh.1/0 # it has no lanes yet
+    until_true grep -q "worker 'first' has lost a process: importance.*Killed; the stages begin again behind site 0" head.log
+    await 2
+    until_true pkill -KILL -P $worker -f w1.forward.1/1
+    until_true grep -q "worker 'first' has lost a process: forward.*Killed; worker 'first' takes its lanes" head.log
+    await 4
+    [ "$(grep -c 'importance.*: 1 chunk' worker.log)" -ge 4 ] # both, twice
+    kill -KILL $worker
+    wait $worker || true
+    until_true grep -q "worker 'first' has lost its connection; this host takes its lanes" head.log
     finish $head 0 head.log
-    finish $worker 0 worker.log
-    grep -qE 'forward: [1-9] chunks?' worker.log
+    counted 1 'begin again'
     alone=one same_bytes
     [ "$(sums one)" != "$(sums "$BATS_FILE_TMPDIR/alone")" ]
 }

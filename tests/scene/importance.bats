@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # importance.bats - weights from gradients between the sampler and the forward stage: in a pipe, by two processes, in a run.
 bats_require_minimum_version 1.5.0
-load left.bash
+load bounds.bash
 load model.bash
 
 setup_file() {
@@ -147,11 +147,22 @@ importance() { # MORE...
     [[ $output == *"what it hands on beside the stream"*"has no backward pass"* ]]
 }
 
-@test "a run of the recipe, with two processes that weigh" {
-    timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
-        --workers importance=2,forward=1 --out out
-    timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
-        --workers importance=1,forward=1 --out one
+@test "a run of the recipe, with two processes that weigh: one of them is lost, and the forward process: they are replaced alone, the same bytes" {
+    job() { # OUT IMPORTANCE MORE...
+        timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 \
+            --workers "importance=$2,forward=1" --out "$1" "${@:3}"
+    }
+    job one 1 --quiet
+    job out 2 --importance.fault delay:500 --write.fault delay:200 >log 2>&1 3>&- &
+    local run=$!
+    until_true grep -q 'importance.2: 2 chunks' log # what they hand on waits
+    pkill -KILL -f "$XDG_RUNTIME_DIR.*importance[.]2/0"
+    until_true grep -q 'importance.2 was ended by signal 9 (Killed); importance.3 takes its place behind site 0 of 24, with lanes 1,3' log
+    until_true test -e out/.ptqflow/parts/00001.ptq
+    pkill -KILL -f "$XDG_RUNTIME_DIR.* forward/0"
+    until_true grep -q 'forward was ended by signal 9 (Killed); forward.2 takes its place behind site .*, with lanes 0-3' log
+    wait $run
+    run -1 grep 'begin again' log
     cmp out/model.safetensors one/model.safetensors
     run -0 ptq-inspect --json out
     [[ $output == *importance* ]]

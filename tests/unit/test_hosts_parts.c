@@ -17,7 +17,7 @@ static void told(struct hosts_part *p, const char *text)
     struct json *j = json_parse(text, strlen(text), "test", NULL);
 
     assert_non_null(j);
-    part_told(p, "forward", "reduce", j);
+    part_told(p, "forward", "reduce", "importance", j);
     json_destroy(&j);
 }
 
@@ -42,7 +42,14 @@ static void test_lanes(void **state)
             "{\"name\":\"forward\",\"epoch\":1,\"lanes\":\"9\"},"
             "{\"epoch\":1,\"lanes\":\"9\"},{\"name\":7,\"epoch\":\"1\",\"lanes\":[]},7,null]");
     told(p, "[{\"name\":\"forward.1\",\"epoch\":1,\"lanes\":\"0,2-3\"}]");
-    assert_int_equal(part_lanes(p, lanes), PART_OWES_UNKNOWN); /* the other has not said */
+    assert_int_equal(part_lanes(p, lanes), PART_OWES_UNKNOWN);          /* the other has not said */
+    told(p, "[{\"name\":\"importance.1\",\"epoch\":1,\"lanes\":\"9\"}," /* as forward said */
+            "{\"name\":\"importance.2\",\"epoch\":1},"
+            "{\"name\":\"importance.3\",\"epoch\":1,\"lanes\":\"9\"}]");
+    assert_int_equal(part_lanes(p, lanes), PART_OWES_UNKNOWN);
+    told(p, "[{\"name\":\"importance.2\",\"epoch\":1,\"lanes\":\"4-5\"}]"); /* on their way */
+    assert_int_equal(part_lanes(p, lanes), PART_OWES_LANES);
+    assert_string_equal(lanes, "0,2-3,4-5");
     told(p, "[{\"name\":\"forward.2\",\"epoch\":1,\"lanes\":\"5\"}]");
     assert_int_equal(part_lanes(p, lanes), PART_OWES_LANES);
     assert_string_equal(lanes, "0,2-3,5");
@@ -102,6 +109,8 @@ static void test_next(void **state)
     (void)state;
     part_lease(p, "forward", 1, lease);
     assert_string_equal(lease, "w1.forward.2/0");
+    part_lease(p, "weigh", 0, lease);
+    assert_string_equal(lease, "w1.weigh.1/0");
     part_lease(p, "reduce", 0, lease);
     assert_string_equal(lease, "w1.reduce/0");
     assert_ptr_equal(parts_find(&all, lease), p);

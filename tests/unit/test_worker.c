@@ -83,6 +83,14 @@ static void test_refused(void **state)
             "--commits '/x' is no place on the head");
     refused("[\"ptq-reduce\", \"--in\", \"@ipc:///tmp/x\", \"--out\", \"tcp://*:2\"]",
             "is no place on the head");
+    refused("[\"ptq-importance\"," ENDS ", \"--model\", \"m\", \"--keep\", \"/x\"]",
+            "--keep '/x' may name a file");
+    refused("[\"ptq-importance\"," ENDS ", \"--model\", \"m\", \"--fisher=/x\"]",
+            "--fisher '/x' may name a file");
+    refused("[\"ptq-importance\", \"--in\", \"tcp://*:1\", \"--out\", \"@%chunks./x\"]",
+            "is no place on the head");
+    refused("[\"ptq-importance\", \"--in\", \"tcp://*:1\", \"--out\", \"@%chunk\"]",
+            "is no place on the head");
     refused("[\"ptq-solve\"," ENDS ", \"--no-such\"]", "no-such");
     refused("[\"ptq-solve\"," ENDS ", \"--bits\", \"99\"]", "bits");
     refused("[\"ptq-solve\"," ENDS ", \"--solver\", \"magic\"]", "magic");
@@ -158,6 +166,21 @@ static void test_taken(void **state)
         "ptq-reduce",   "--partial", "--in", "@ipc:///s/acts.2", "--out",
         "tcp://head:3", "--threads", "6",    "--keys",           "k",
         "--mem",        "293K"};
+    static const char *const weigh[] = {"ptq-importance",
+                                        "--clip",
+                                        ".1,10",
+                                        "--in",
+                                        "tcp://head:1",
+                                        "--out",
+                                        "@ipc:///s/chunks.1.2",
+                                        "--threads",
+                                        "2",
+                                        "--keys",
+                                        "k",
+                                        "--mem",
+                                        "98K",
+                                        "--model",
+                                        "here"};
 
     (void)state;
     taken("[\"ptq-solve\", \"--bits\", \"3\", " ENDS ", \"--override\", \"*.down_proj: bits=8\"]",
@@ -165,13 +188,17 @@ static void test_taken(void **state)
     taken("[\"ptq-forward\", \"--model\", \"/there\", \"--in\", \"tcp://*:1\", \"--commits\", "
           "\"tcp://*:2\", \"--out\", \"%acts\"]",
           forward, sizeof forward / sizeof *forward);
+    taken("[\"ptq-importance\", \"--model\", \"/there\", \"--clip\", \".1,10\", \"--in\", "
+          "\"tcp://*:1\", \"--out\", \"@%chunks.1\"]",
+          weigh, sizeof weigh / sizeof *weigh);
     taken("[\"ptq-reduce\", \"--partial\", \"--in\", \"@%acts\", \"--out\", \"tcp://*:3\"]", reduce,
           sizeof reduce / sizeof *reduce);
 }
 
 int main(void)
 {
-    static const char *const programs[] = {"ptq-solve", "ptq-forward", "ptq-reduce"};
+    static const char *const programs[] = {"ptq-solve", "ptq-forward", "ptq-reduce",
+                                           "ptq-importance"};
     char dir[] = "/tmp/ptq-worker-XXXXXX";
     int failed;
 
