@@ -71,7 +71,10 @@ int disk_check_folder(const char *option, const char *dir, struct err *e)
     if (!probe)
         goto out;
     if (!fs_is_dir(at))
-        err_set(e, ERR_USE, "%s '%s': '%s' is not a folder", option, dir, at);
+        err_set(e, ERR_USE,
+                fs_exists(at) ? "%s '%s': '%s' is not a folder"
+                              : "%s '%s': '%s' is a link to nothing: remove it, or name another",
+                option, dir, at);
     else if (fs_is_dir(dir) ? access(dir, W_OK | X_OK) != 0 : !mkdtemp(probe))
         /* of a folder to be made a mode does not say enough: not to root, not below /proc */
         err_set(e, errno == ENOSPC || errno == EDQUOT ? ERR_SYS : ERR_USE,

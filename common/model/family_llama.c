@@ -37,6 +37,7 @@ const struct family family_llama = {
     .model_type = "llama",
     .architecture = "LlamaForCausalLM",
     .about = "Llama 2 and 3, SmolLM2, TinyStories",
+    .served = 1,
     .gguf = &gguf,
     FAMILY_LLAMA_ENDS,
     .settle = settle,

@@ -304,6 +304,7 @@ static int is_gguf(const char *path)
 int st_folder_check(const char *dir, struct err *e)
 {
     size_t n = strlen(dir);
+    uint64_t bytes;
 
     if (is_gguf(dir))
         return 0;
@@ -313,6 +314,8 @@ int st_folder_check(const char *dir, struct err *e)
                                        "below %s/snapshots",
                                        dir, dir)
                              : 0;
+    if (!fs_exists(dir) && fs_is_named(dir))
+        return fs_size(dir, &bytes, e); /* a link to nothing: it says to what */
     if (!fs_exists(dir))
         return err_set(e, ERR_USE,
                        "%s: not a folder: nothing has that name, so there is no %s/config.json; a "

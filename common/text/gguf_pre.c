@@ -3,6 +3,7 @@
  * does not say. */
 #include <stdio.h>
 #include <string.h>
+#include "../base/near.h"
 #include "gguf_tokenizer.h"
 
 #define KEY "tokenizer.ggml.pre"
@@ -40,6 +41,17 @@ static void hint_say(const struct json *tokens, char *out, size_t n)
         }
 }
 
+static int unknown(const char *asked, const char *hint, struct err *e)
+{
+    struct near near = near_start(asked, strlen(asked));
+
+    for (size_t i = 0; pre_name_at(i); i++)
+        near_try(&near, pre_name_at(i)->name);
+    return err_set(e, ERR_USE, "--pre '%.64s': no such pre-tokenizer%s%s%s; %s", asked,
+                   near.name ? " (near it is " : "", near.name ? near.name : "",
+                   near.name ? ")" : "", hint);
+}
+
 const struct pre_name *gguf_pre_read(const struct gguf *g, const char *asked, struct err *e)
 {
     const char *said = json_as_text(json_get(g->meta, KEY));
@@ -50,7 +62,7 @@ const struct pre_name *gguf_pre_read(const struct gguf *g, const char *asked, st
         return p;
     hint_say(json_get(g->meta, "tokenizer.ggml.tokens"), hint, sizeof hint);
     if (asked)
-        err_set(e, ERR_USE, "--pre '%.64s': no such pre-tokenizer; %s", asked, hint);
+        unknown(asked, hint, e);
     else if (!said || !*said || strcmp(said, "default") == 0)
         err_set(
             e, ERR_USE,

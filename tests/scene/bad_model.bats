@@ -87,6 +87,10 @@ load refused.bash
     rm m/tokenizer.json m/config.json
     ln -s ../../blobs/config m/config.json
     refused 100 "m/config.json': it is a link to '../../blobs/config'"
+    ln -s gone whole
+    run -100 ptq eval --model whole --data d.jsonl
+    [[ $output == *"'whole': it is a link to 'gone', which is not there"* ]]
+    refused 100 "--out 'whole': 'whole' is a link to nothing" -- --out whole
     jq -n '{weight_map: {"model.norm.weight": "model-00001-of-00001.safetensors"}}' >m/model.safetensors.index.json
     rm m/model.safetensors m/config.json
     cp "$ROOT"/tests/golden/conformance/llama3/config.json m/

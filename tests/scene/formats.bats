@@ -231,6 +231,8 @@ END
     ptq convert --model out/compressed-tensors --format gguf ct --quiet
     ptq import --quiet ct/model.gguf again 2>said
     ptq diff again back
+    ptq import --quiet --pre llama-bpe ct/model.gguf otherwise 2>said
+    grep -q "cuts text as 'qwen2' does; --pre 'llama-bpe' counts" said
     rm -r out back
     ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 256 --length 128 --quiet \
         --scales hessian --group 64 --grid exact-asym --format gguf,dense

@@ -41,6 +41,20 @@ static void pre_hints(void **state)
     }
 }
 
+/* A name that was mistyped is near one that there is. */
+static void near_names(void **state)
+{
+    char path[] = "m.gguf";
+    struct gguf g = {.path = path};
+    struct err e = {0};
+
+    (void)state;
+    assert_null(gguf_pre_read(&g, "gpt2", &e));
+    assert_non_null(strstr(e.text, "no such pre-tokenizer (near it is gpt-2)"));
+    assert_null(gguf_pre_read(&g, "something-else", &e));
+    assert_null(strstr(e.text, "near it"));
+}
+
 /* Texts cut by the tokenizers of Hugging Face, with the models' own patterns. */
 static void pre_cuts(void **state)
 {
@@ -90,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pre_hints),
+        cmocka_unit_test(near_names),
         cmocka_unit_test(pre_cuts),
     };
 

@@ -17,6 +17,7 @@
 #include "../../../common/base/status.h"
 #include "../../../common/tensor/gguf_folder.h"
 #include "../../../common/text/gguf_tokenizer.h"
+#include "../../../common/text/pre_names.h"
 #include "../newdir.h"
 
 #define PIECE ((uint64_t)1 << 20) /* elements, unless one row is more */
@@ -177,6 +178,16 @@ out:
     return rc;
 }
 
+/* A name that is known was there, and --pre says another one. */
+static void say_other(const struct gguf *g, const struct import_opts *o)
+{
+    const char *said = json_text_or(g->meta, "tokenizer.ggml.pre", "");
+
+    if (o->pre && strcmp(said, o->pre) != 0 && pre_name_find(said))
+        log_warn("%s says that its tokenizer cuts text as '%s' does; --pre '%s' counts", o->file,
+                 said, o->pre);
+}
+
 int import_run(const struct import_opts *o, struct err *e)
 {
     struct gguf *g = NULL;
@@ -196,6 +207,7 @@ int import_run(const struct import_opts *o, struct err *e)
         goto out;
     if (t.warning)
         log_warn("%s: %s", o->file, t.warning);
+    say_other(g, o);
     if (newdir_begin(&d, o->dir, e) || tokenizer_write(d.part, &t, e) ||
         (!o->vocab_only && model_write(d.part, g, o, &t, e)))
         goto out;
