@@ -10,17 +10,18 @@ client.py pack DIR DENSE                   every quantized linear of a compresse
                                            dense weights, and packed anew: prints how many tensors, which differ, its release
 client.py quantize SOURCE IMATRIX OUT      llama.cpp's own codes of few bits for a GGUF file by its importance matrix, which must name each linear of the blocks: prints their
                                            error, weighted by that matrix, with and without it
+client.py widen SOURCE OUT                 a GGUF file with the numbers of another as F32, as its Python package reads them
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
 Engines: transformers (with optimum and gptqmodel), dense (transformers alone), compressed-tensors (transformers with that package; as plain weights where there are
 zero points, as the model card says), compressed-tensors-weights (the same,
 but activations are not rounded, and what it has unpacked is widened to f32), gptqmodel, openvino (with optimum-intel
-and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
-probability of each token, and rounds activations to 8 bits), vllm (its CPU build, in f16: in bf16, where a CPU has AMX, it
+and gptqmodel), llama.cpp (xllamacpp; it rounds activations to 8 bits where weights have codes; no logits), vllm (its CPU build, in f16: in bf16, where a CPU has AMX, it
 rounds activations to 8 bits, unless VLLM_CPU_INT4_W4A8 is 0; no logits either. Its product
 with 4-bit weights wants AVX-512: on other processors that one call is done here, from the weights as vLLM has loaded,
 fused and packed them)."""
+import ctypes
 import importlib.util
 import json
 import math
@@ -169,27 +170,69 @@ def llama_server(path):
     return xllamacpp.Server(params)
 
 
+class Parameters(ctypes.Structure):
+    """Of a model or a context: larger than any release's; what is in it is changed by place, and asked for first."""
+
+    _fields_ = [("word", ctypes.c_int32 * 256)]
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_int32), ("token", ctypes.POINTER(ctypes.c_int32)), ("embedding", ctypes.c_void_p)]
+    _fields_ += [("position", ctypes.POINTER(ctypes.c_int32)), ("sequences", ctypes.POINTER(ctypes.c_int32))]
+    _fields_ += [("sequence", ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))), ("wanted", ctypes.POINTER(ctypes.c_int8)), ("more", ctypes.c_byte * 256)]
+
+
+def llama_rows(path, rows):
+    """The logits [T, vocabulary] of each row, by the C interface of the library that xllamacpp is: its server tells them of the last token alone."""
+    import numpy
+    import xllamacpp.xllamacpp
+
+    library, where, word, width = ctypes.CDLL(xllamacpp.xllamacpp.__file__), ctypes.c_void_p, ctypes.c_int32, max(map(len, rows))
+
+    def call(name, result, *arguments):
+        of = getattr(library, name)
+        of.restype, of.argtypes = result, [type(a) if isinstance(a, ctypes._SimpleCData | ctypes.Structure) else where for a in arguments]
+        return of(*arguments)
+
+    call("llama_backend_init", None)
+    model = call("llama_model_load_from_file", where, ctypes.c_char_p(path.encode()), call("llama_model_default_params", Parameters))
+    how = call("llama_context_default_params", Parameters)
+    assert model and how.word[:3] == [512, 2048, 512], "n_ctx, n_batch, n_ubatch are not where they were"
+    how.word[:3] = [max(width, 512), max(width, 512), 512]
+    context = call("llama_init_from_model", where, model, how)
+    threads = word(int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0)))))
+    call("llama_set_n_threads", None, context, threads, threads)
+    size = call("llama_vocab_n_tokens", word, call("llama_model_get_vocab", where, model))
+    batch = call("llama_batch_init", Batch, word(width), word(0), word(1))
+    for row in rows:
+        call("llama_memory_clear", None, call("llama_get_memory", where, context), ctypes.c_bool(True))
+        batch.count = len(row)
+        for i, token in enumerate(row):
+            batch.token[i], batch.position[i], batch.sequences[i], batch.sequence[i][0], batch.wanted[i] = token, i, 1, 0, 1
+        assert call("llama_decode", word, context, batch) == 0
+        yield numpy.ctypeslib.as_array(call("llama_get_logits", ctypes.POINTER(ctypes.c_float), context), (len(row), size))
+
+
 def llama(folder, rows):
-    """Each token after the ones before it, of the file; and whether its tokenizer cuts the text as tokenizer.json does."""
+    """Of the file; and whether its tokenizer cuts the text as tokenizer.json does."""
+    import numpy
     from tokenizers import Tokenizer
 
-    server, tokenizer = llama_server(os.path.join(folder, "gguf", "model.gguf")), Tokenizer.from_file(os.path.join(folder, "dense", "tokenizer.json"))
-    nll = predictions = cuts = 0
-    first = None
-    for line in open(rows, encoding="utf-8"):
-        tokens = json.loads(line)["input_ids"]
-        first = first or tokens
-        text = tokenizer.decode(tokens, skip_special_tokens=False)
+    path, tokenizer = os.path.join(folder, "gguf", "model.gguf"), Tokenizer.from_file(os.path.join(folder, "dense", "tokenizer.json"))
+    given = [json.loads(line)["input_ids"] for line in open(rows, encoding="utf-8")]
+    nll = 0.0
+    for row, logits in zip(given, llama_rows(path, given)):
+        top = logits.max(1, keepdims=True)
+        log = (logits - top)[range(len(row) - 1), row[1:]] - numpy.log(numpy.exp(logits[:-1] - top[:-1]).sum(1, dtype=float))
+        nll -= log.sum(dtype=float)
+    server, cuts = llama_server(path), 0
+    for row in given:
+        text = tokenizer.decode(row, skip_special_tokens=False)
         cuts += llama_post(server, "/tokenize", {"content": text})["tokens"] != tokenizer.encode(text, add_special_tokens=False).ids
-        for i in range(1, len(tokens)):
-            # whatever is written then is a whole letter: without one no probabilities are told
-            body = {"prompt": tokens[:i], "n_predict": 1, "n_probs": 1 << 20, "temperature": 0, "cache_prompt": False, "logit_bias": [[tokenizer.token_to_id("a"), 1000.0]]}
-            got = llama_post(server, "/completion", body)
-            nll -= next(x["logprob"] for x in got["completion_probabilities"][0]["top_logprobs"] if x["id"] == tokens[i])
-        predictions += len(tokens) - 1
-    body = {"prompt": first[:START], "n_predict": WRITTEN, "temperature": 0, "return_tokens": True, "ignore_eos": True}
+    body = {"prompt": given[0][:START], "n_predict": WRITTEN, "temperature": 0, "return_tokens": True, "ignore_eos": True}
     got = llama_post(server, "/completion", body)
-    print(json.dumps({"engine": "llama.cpp", "perplexity": math.exp(nll / predictions), "cut_otherwise": cuts, "written": got["tokens"], "text": got["content"]}))
+    perplexity = math.exp(nll / sum(len(row) - 1 for row in given))
+    print(json.dumps({"engine": "llama.cpp", "perplexity": perplexity, "cut_otherwise": cuts, "written": got["tokens"], "text": got["content"]}))
 
 
 def wna16(x, words, scales, zeros, bias, weights):
@@ -335,10 +378,37 @@ def weighted_error(source, made, matrix):
     return off / of
 
 
+def gguf_like(reader, out):
+    """A writer with the fields of another file."""
+    import gguf
+
+    writer = gguf.GGUFWriter(out, reader.get_field("general.architecture").contents())
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+    return writer
+
+
+def gguf_finish(writer):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def widen(source, out):
+    import gguf
+    import numpy
+
+    reader = gguf.GGUFReader(source)
+    writer = gguf_like(reader, out)
+    for t in reader.tensors:
+        writer.add_tensor(t.name, numpy.asarray(gguf.quants.dequantize(t.data, t.tensor_type), numpy.float32))
+    gguf_finish(writer)
+
+
 def quantize(source, imatrix, out):
     """Two bits where blocks of 256 fit, else four."""
-    import ctypes
-
     import gguf
     import numpy
     import xllamacpp.xllamacpp
@@ -349,10 +419,7 @@ def quantize(source, imatrix, out):
     linears = {t.name for t in reader.tensors if t.name.startswith("blk.") and len(t.shape) > 1}
     assert linears == matrix.keys(), linears ^ matrix.keys()
     for weigh in False, True:  # what is left in the file is made with it
-        writer = gguf.GGUFWriter(out, reader.get_field("general.architecture").contents())
-        for name, field in reader.fields.items():
-            if not name.startswith("GGUF.") and name != "general.architecture":
-                writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+        writer = gguf_like(reader, out)
         for t in reader.tensors:
             if t.name not in linears:
                 writer.add_tensor(t.name, t.data, raw_dtype=t.tensor_type)
@@ -365,10 +432,7 @@ def quantize(source, imatrix, out):
             shape = ctypes.c_int64(x.shape[0]), ctypes.c_int64(x.shape[1])
             ggml.ggml_quantize_chunk(ctypes.c_int(kind), x.ctypes.data_as(ctypes.c_void_p), coded.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(0), *shape, mean)
             writer.add_tensor(t.name, coded, raw_dtype=kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        gguf_finish(writer)
         error.append(weighted_error(source, out, matrix))
     print(json.dumps({"tensors": len(matrix), "without": error[0], "with": error[1]}))
 
@@ -385,6 +449,8 @@ def main(argv):
         return ids(argv[1], argv[2], int(argv[3]), int(argv[4]))
     if argv[0] == "pack":
         return pack(*argv[1:])
+    if argv[0] == "widen":
+        return widen(*argv[1:])
     if argv[0] == "quantize":
         return quantize(*argv[1:])
     if argv[0] == "see":

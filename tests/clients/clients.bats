@@ -111,7 +111,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     need llama.cpp
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out/gguf --tokens 4096 --length 256 --seed 1 --quiet --format gguf --lm-head 8
     ptq import --quiet out/gguf/model.gguf out/dense
-    "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
+    "$python" "$client" ids "$M" "$M/eval.jsonl" 256 16 >ids.jsonl
     ptq eval --model out/dense --data ids.jsonl --json --quiet >ours.json
     "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
     cat ours.json theirs.json
@@ -124,7 +124,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     [ -e "$moe" ] || skip "no $moe here (PTQ_SHARED)"
     ptq run "$root/pipelines/gptq.pipe" --model "$moe" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --quiet \
         --bits 4 --group 64 --override '*down*: bits=8 group=32' --override 'b1.*: skip' --format gguf,dense
-    "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
+    "$python" "$client" ids "$M" "$M/eval.jsonl" 256 16 >ids.jsonl
     ptq eval --model out/dense --data ids.jsonl --json --quiet >ours.json
     "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
     cat ours.json theirs.json
@@ -136,7 +136,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     need llama.cpp
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --quiet \
         --bits 4 --group 64 --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip' --override 'b2.*: bits=4 grid=exact-asym' --format gguf,dense
-    "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
+    "$python" "$client" ids "$M" "$M/eval.jsonl" 256 16 >ids.jsonl
     ptq eval --model out/dense --data ids.jsonl --json --quiet >ours.json
     "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
     cat ours.json theirs.json

@@ -24,6 +24,12 @@ def rope(kind, **more):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **more}, "rope_scaling": None, "rope_theta": None}
 
 
+def longrope(half, factor, original, **more):
+    short, long = ([round(1 + step * i, 3) for i in range(half)] for step in (0.05, 0.4))
+    said = {"rope_type": "longrope", "short_factor": short, "long_factor": long, "original_max_position_embeddings": original, **more}
+    return said if factor is None else {**said, "factor": factor}
+
+
 YARN = rope("yarn", factor=4.0, original_max_position_embeddings=16, attention_factor=1.3, beta_fast=16.0, beta_slow=2.0, truncate=False)
 MSCALE = rope("yarn", factor=8.0, original_max_position_embeddings=16, mscale=0.7, mscale_all_dim=0.4)
 DEFAULT = rope("default")
@@ -83,12 +89,14 @@ VARIANTS = [
     ("gemma2", {"attn_logit_softcapping": None, "attention_bias": True, "query_pre_attn_scalar": 7}),
     ("gemma2", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
     ("gemma3", {"final_logit_softcapping": 5.0, "attn_logit_softcapping": 7.0}),
+    ("gemma3", {"rope_parameters": {"full_attention": longrope(10, 4.0, 9, rope_theta=1000000.0), "sliding_attention": longrope(10, None, 64, rope_theta=10000.0)}}),
     ("gemma3", {"attention_bias": True, "tie_word_embeddings": False, "query_pre_attn_scalar": 5}),
     ("smollm3", {"no_rope_layers": [0, 1, 1, 0, 1], "attention_bias": True, "mlp_bias": True}),
     ("phi3", {"sliding_window": 5, "partial_rotary_factor": 0.25, "num_key_value_heads": 1}),
     ("phi3-longrope", {"original_max_position_embeddings": 64}),
     ("phi3-longrope", {"original_max_position_embeddings": 4}),
     ("olmo2", {"attention_bias": True, "num_key_value_heads": 1, **rope("linear", factor=2.0)}),
+    ("olmo3", {"rope_scaling": longrope(8, 2.0, 7)}),
     ("olmo3", {"layer_types": ["full_attention", "sliding_attention"] * 2, "sliding_window": 5}),
     ("granite", {"attention_bias": True, "mlp_bias": True, "logits_scaling": 3.0, "residual_multiplier": 0.5}),
     ("cohere2", {"logit_scale": 0.3, "attention_bias": True, "layer_norm_eps": 1e-3}),
