@@ -23,6 +23,7 @@ need() {
 
 whole_job() { # FAMILY [KLD]: into ./FAMILY. Random weights are rough: 8 bits cost llama3 0.045, 4 bits 0.25, other weights more than 1
     ptq run gptq --model "$models/$1" --data data.jsonl --tokens 128 --length 64 --bits 8 --group 8 --out "$1" --quiet 2>/dev/null
+    ptq check "$1"
     ptq eval --model "$1" --ref "$models/$1" --data data.jsonl --max-windows 1 --quiet --json >"$1.json"
     jq -e ".kld_mean < ${2:-0.15} and .kld_mean > 0" "$1.json"
 }

@@ -334,7 +334,7 @@ static int copy_check(struct check *c, struct err *e)
 
     if (path && fs_exists(path)) {
         if ((copy = json_read(path, &what)) && (a = json_print(copy, 0, &what)) &&
-            (b = json_print(json_get(c->config.json, "quantization_config"), 0, &what)) &&
+            (b = json_print(json_get(c->config.file, "quantization_config"), 0, &what)) &&
             strcmp(a, b) != 0)
             err_set(&what, ERR_USE, "%s says other than quantization_config of config.json", path);
         json_destroy(&copy);
