@@ -9,7 +9,8 @@ void config_release(struct config *c)
 {
     json_destroy(&c->file);
     free(c->block);
-    free(c->rope_factors);
+    free(c->rope_factors[0]);
+    free(c->rope_factors[1]);
     free(c->vision);
     memset(c, 0, sizeof *c);
 }

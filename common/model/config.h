@@ -47,7 +47,7 @@ struct config {
     size_t window; /* of blocks with BLOCK_WINDOW: key j is visible to i when i - window < j <= i */
     unsigned char *block;               /* [layers] BLOCK_...; owned */
     struct rope_spec rope, rope_window; /* of blocks without and with a window */
-    double *rope_factors;               /* what the specs borrow; owned */
+    double *rope_factors[2];            /* what rope and rope_window borrow; owned */
     /* Multipliers, 1: none. attention_scale 0: 1 / sqrt(head_dim). Soft caps, 0: none. */
     double embed_scale, residual_scale, logit_scale, attention_scale, attention_cap, logit_cap;
     /* Queries times 1 + query_growth ln(1 + floor(position / query_original)); 0: not. */

@@ -332,6 +332,7 @@ static int finish(struct config *c, const struct rope_said *s, double partial,
                   struct rope_spec *spec, const char *what, struct err *e)
 {
     const int fits = partial > 0 && partial <= 1;
+    double **factors = &c->rope_factors[spec == &c->rope_window];
     const size_t width = fits ? (size_t)((double)c->head_dim * partial) : 0, half = width / 2;
 
     *spec = s->spec;
@@ -347,12 +348,12 @@ static int finish(struct config *c, const struct rope_said *s, double partial,
         return err_set(e, ERR_USE, "%s: dynamic rope of heads of %zu", what, spec->width);
     if (spec->type != ROPE_LONGROPE)
         return 0;
-    if (!(c->rope_factors = mem_array(2 * half, sizeof *c->rope_factors, e)) ||
-        read_factors(s->brief, "short_factor", half, c->rope_factors, what, e) < 0 ||
-        read_factors(s->extended, "long_factor", half, c->rope_factors + half, what, e) < 0)
+    if (!(*factors = mem_array(2 * half, sizeof **factors, e)) ||
+        read_factors(s->brief, "short_factor", half, *factors, what, e) < 0 ||
+        read_factors(s->extended, "long_factor", half, *factors + half, what, e) < 0)
         return -1;
-    spec->brief = c->rope_factors;
-    spec->extended = c->rope_factors + half;
+    spec->brief = *factors;
+    spec->extended = *factors + half;
     return 0;
 }
 
@@ -473,10 +474,10 @@ static int read_two(struct config *c, const struct family *f, const char *what, 
                    &said[1].spec.theta, what, e) < 0)
         return -1;
     for (size_t i = 0; i < 2; i++) {
-        if (said[i].spec.type == ROPE_LONGROPE || said[i].spec.exact || !isnan(said[i].partial))
+        if (said[i].spec.exact || !isnan(said[i].partial))
             return err_set(e, ERR_USE,
-                           "%s: %s of %s: longrope, truncate and partial_rotary_factor are not "
-                           "supported there",
+                           "%s: %s of %s: truncate and partial_rotary_factor are not supported "
+                           "there",
                            what, said[i].key, c->model_type);
         if (finish(c, &said[i], 1.0, spec[i], what, e) < 0)
             return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_config_nested - config.json of a decoder with a tower: refusals by name first, then both
- * forms, nested and flat. */
+ * forms, nested and flat. Ropes that are said apart for blocks with a window and without. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -150,12 +150,34 @@ static void a_tower_has_sites_when_asked(void **state)
     config_release(&c);
 }
 
+static void both_ropes_have_factors_of_their_own(void **state)
+{
+    struct config c;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(
+        parse("{\"model_type\": \"gemma3_text\", \"architectures\": [\"Gemma3ForCausalLM\"], " BASE
+              ", \"head_dim\": 4, \"rope_parameters\": {"
+              "\"full_attention\": {\"rope_type\": \"longrope\", \"short_factor\": [1, 2], "
+              "\"long_factor\": [3, 4], \"original_max_position_embeddings\": 64}, "
+              "\"sliding_attention\": {\"rope_type\": \"longrope\", \"short_factor\": [5, 6], "
+              "\"long_factor\": [7, 8], \"original_max_position_embeddings\": 32}}}",
+              &c, &e),
+        0);
+    assert_true(c.rope.brief[1] == 2 && c.rope.extended[1] == 4 && c.rope.original == 64);
+    assert_true(c.rope_window.brief[1] == 6 && c.rope_window.extended[1] == 8);
+    assert_int_equal(c.rope_window.original, 32);
+    config_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_parts_are_refused),
         cmocka_unit_test(parts_are_read),
         cmocka_unit_test(a_tower_has_sites_when_asked),
+        cmocka_unit_test(both_ropes_have_factors_of_their_own),
     };
 
     return cmocka_run_group_tests_name("config_nested", tests, NULL, NULL);
