@@ -261,28 +261,6 @@ static void warn_split(const struct overrides *o, const struct sites *s)
     }
 }
 
-/* The first format is asked for, but zero points keep engines from it: what the others would do. */
-static void offer(const struct format *asked, const struct engine_look *x,
-                  const struct solve_command *c, const struct sites *sites,
-                  const struct format_linear *all)
-{
-    const struct format *f;
-    struct engine_look look;
-    char text[512];
-
-    if (!engine_refused(x, ENGINE_ZEROS))
-        return;
-    for (size_t i = 0; (f = format_at(i)); i++) {
-        if (f == asked || !f->mark || !f->put ||
-            overrides_check_shapes(&c->lines, sites, all, &f, 1, &(struct err){0}) < 0)
-            continue;
-        engine_start(&look, f);
-        overrides_engines(&c->lines, sites, all, &look);
-        if (!engine_refused(&look, ENGINE_ZEROS) && engine_text(&look, text, sizeof text))
-            log_info("zero points: --format %s would load in %s", f->name, text);
-    }
-}
-
 /* What windows of blocks learn is stored as what solvers make. */
 static int check_slide(const struct route *t, const struct sites *sites,
                        const struct format *const formats[FORMATS_MAX], size_t nformats,
@@ -344,13 +322,14 @@ static void say_loads(const struct route *t, const struct sites *sites, const st
     loads_say(l);
     if (l->count == 1 && s && !route_stage(t, &solve_spec, 1)) {
         const struct solve_command *c = s->own;
+        const struct format_linear all =
+            solve_forecast_linear(&c->core, act_bits_of(route_stage(t, &forward_spec, 0)));
+        const struct format *other;
+        char text[512];
 
-        offer(l->format[0], &l->look[0], c, sites,
-              &(const struct format_linear){.scale_type = c->core.scale_type,
-                                            .bits = c->core.bits,
-                                            .group = c->core.group,
-                                            .grid = c->core.grid,
-                                            .permuted = c->core.desc_act});
+        for (size_t i = 0; (other = overrides_offer(&c->lines, sites, &all, l->format[0], &i, text,
+                                                    sizeof text));)
+            log_info("zero points: --format %s would load in %s", other->name, text);
     }
 }
 

@@ -76,6 +76,11 @@ int overrides_check_shapes(const struct overrides *o, const struct sites *s,
  * run. all: as above. */
 void overrides_engines(const struct overrides *o, const struct sites *s,
                        const struct format_linear *all, struct engine_look *x);
+/* Where zero points keep engines from `asked`: the next format in which more would load all of the
+ * model, with their names in text, and *i one behind it. *i begins at 0. NULL: no more. */
+const struct format *overrides_offer(const struct overrides *o, const struct sites *s,
+                                     const struct format_linear *all, const struct format *asked,
+                                     size_t *i, char *text, size_t room);
 /* 1 when the linears of this site are not all to be stored alike (skip, bits, group, grid),
  * although engines fuse them (q k v; gate up). */
 int overrides_split(const struct overrides *o, const struct site *s);

@@ -263,6 +263,8 @@ END
     [[ $stderr == *"will load in transformers; not GPTQModel (zero points), vLLM (zero points)"* ]]
     [[ $stderr == *"zero points: --format gptq-v2 would load in transformers, GPTQModel"* ]]
     [[ $stderr == *"zero points: --format compressed-tensors would load in transformers, vLLM"* ]]
+    ptq plan gptq --model "$M" --data "$M/calib.jsonl" --grid asym --tokens 256 --length 128 >plan
+    diff <(grep -o 'zero points: --format.*' <<<"$stderr") <(grep 'zero points: --format' plan)
 }
 
 @test "what a format cannot hold is refused before the start" {

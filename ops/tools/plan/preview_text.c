@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "../../../common/base/bytes.h"
+#include "../../../stages/forward/forward_forecast.h"
+#include "../../../stages/solve/solve_forecast.h"
 
 /* "4 bits, group 64, gptq" of a class. */
 static void class_text(const struct preview_class *c, const struct preview_opts *o, char *out,
@@ -78,6 +80,18 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
                  m->sums_spilled);
 }
 
+static void print_offers(const struct preview *p, const struct preview_opts *o)
+{
+    const struct format_linear all =
+        solve_forecast_linear(o->solve, o->forward ? o->forward->act_bits : 0);
+    const struct format *other;
+    char text[512];
+
+    for (size_t i = 0; (other = overrides_offer(o->solve->overrides, &p->table, &all, o->formats[0],
+                                                &i, text, sizeof text));)
+        printf("zero points: --format %s would load in %s\n", other->name, text);
+}
+
 static void print_engines(const struct preview *p, const struct preview_opts *o)
 {
     for (size_t i = 0; i < o->nformats; i++) {
@@ -87,6 +101,8 @@ static void print_engines(const struct preview *p, const struct preview_opts *o)
         if (*text)
             printf("%s loads in: %s\n", o->formats[i]->name, text);
     }
+    if (o->nformats == 1)
+        print_offers(p, o);
 }
 
 void preview_print(const struct preview *p, const struct preview_opts *o)
