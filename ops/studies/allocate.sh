@@ -4,7 +4,7 @@
 # Each MODEL is a folder, CALIB its calibration text, EVAL the text it is measured on. Of each model one recording is solved at 2, 3, 4 and 8 bits;
 # for each target every way of choosing is measured, a random choice with three seeds. What is done is not done again: the command may be stopped
 # and given again. OUT/allocate.md is the table.
-#   PTQ_ALLOCATE_GROUP (64)  PTQ_ALLOCATE_TARGETS (2.8 3.8; what 3 and 4 bits in these groups take comes with them)
+#   PTQ_ALLOCATE_GROUP (64; several: a choice takes any of them)  PTQ_ALLOCATE_TARGETS (2.8 3.8; what 3 and 4 bits in these groups take comes with them)
 #   PTQ_ALLOCATE_WAYS (relative loss round-off trace site block random50 random; uniform comes with them)  PTQ_ALLOCATE_PROTECT (ends none)
 #   PTQ_ALLOCATE_DRAWS (3: of random)  PTQ_ALLOCATE_SENSE (512x8: windows and their number, of the calibration text, that site and block are measured on)
 #   PTQ_ALLOCATE_TOKENS (16384)  PTQ_ALLOCATE_LENGTH (512)  PTQ_ALLOCATE_WINDOWS (32)
@@ -13,14 +13,19 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ptq=$(cd "$1" && pwd)/ptq out=$2
 shift 2
-length=${PTQ_ALLOCATE_LENGTH:-512} group=${PTQ_ALLOCATE_GROUP:-64} sense=${PTQ_ALLOCATE_SENSE:-512x8}
+length=${PTQ_ALLOCATE_LENGTH:-512} groups=${PTQ_ALLOCATE_GROUP:-64} sense=${PTQ_ALLOCATE_SENSE:-512x8}
 mkdir -p "$out"
 [ -f "$out/cells.jsonl" ] || : >"$out/cells.jsonl"
 
+runs() { # that are chosen among
+    for g in $groups; do
+        for b in 2 3 4 8; do echo "$out/$name-g$g-w$b"; done
+    done
+}
 solve() { # FOLDER MORE...
     folder=$1
     shift
-    "$ptq" resolve --model "$model" --problems "$out/$name.ptq" --out "$folder" --group "$group" --format dense --overwrite --quiet "$@"
+    "$ptq" resolve --model "$model" --problems "$out/$name.ptq" --out "$folder" --format dense --overwrite --quiet "$@"
 }
 cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for the same bits everywhere
     target=$1 way=$2 seed=$3
@@ -30,8 +35,9 @@ cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for th
     if [ "$way" = uniform ]; then
         solve "$out/run" "$@"
     else
-        "$ptq" allocate --target-bpw "$target" --out "$out/choice.txt" "$@" "$out/$name-g$group-w2" "$out/$name-g$group-w3" "$out/$name-g$group-w4" "$out/$name-g$group-w8"
-        solve "$out/run" --bits 3 --overrides "$out/choice.txt"
+        # shellcheck disable=SC2046 # the runs are words
+        "$ptq" allocate --target-bpw "$target" --out "$out/choice.txt" "$@" $(runs)
+        solve "$out/run" --bits 3 --group "${groups%% *}" --overrides "$out/choice.txt"
     fi
     "$ptq" eval --model "$out/run" --ref "$model" --data "$text" --window "$length" --max-windows "${PTQ_ALLOCATE_WINDOWS:-32}" \
         --ref-states "$out/$name.states" --json --quiet >"$out/eval.json"
@@ -41,7 +47,7 @@ cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for th
 
 sense() { # site or block: what each costs the model alone, at 3 bits, on rows of the calibration text
     [ -s "$out/$name-sense/weights-$1.jsonl" ] || PATH=$(dirname "$ptq"):$PATH PTQ_SENSE_WINDOW=${sense%x*} PTQ_SENSE_WINDOWS=${sense#*x} \
-        sh "$here/../../pipelines/sensitivity" "$model" "$out/$name.ptq" "$calib" "$out/$name-g$group-w3" "$out/$name-sense" "$1"
+        sh "$here/../../pipelines/sensitivity" "$model" "$out/$name.ptq" "$calib" "$out/$name-g${groups%% *}-w3" "$out/$name-sense" "$1"
 }
 
 for job in "$@"; do
@@ -52,13 +58,18 @@ for job in "$@"; do
             --solver rtn --bits 8 --group -1 --record "$out/$name.new" --quiet
         mv "$out/$name.new" "$out/$name.ptq"
     }
-    for bits in 2 3 4 8; do
-        [ -s "$out/$name-g$group-w$bits/config.json" ] || solve "$out/$name-g$group-w$bits" --bits $bits
+    targets=
+    for group in $groups; do
+        for bits in 2 3 4 8; do
+            [ -s "$out/$name-g$group-w$bits/config.json" ] || solve "$out/$name-g$group-w$bits" --bits $bits --group "$group"
+        done
+        for bits in 3 4; do
+            size=$(jq -n "$bits + (16 + $bits) / $group")
+            cell "$size" uniform 0 --bits $bits --group "$group"
+            targets="$targets $size"
+        done
     done
-    three=$(jq -n "3 + (16 + 3) / $group") four=$(jq -n "4 + (16 + 4) / $group")
-    cell "$three" uniform 0 --bits 3
-    cell "$four" uniform 0 --bits 4
-    for target in "$three" "$four" ${PTQ_ALLOCATE_TARGETS-2.8 3.8}; do
+    for target in $targets ${PTQ_ALLOCATE_TARGETS-2.8 3.8}; do
         for way in ${PTQ_ALLOCATE_WAYS:-relative loss round-off trace site block random50 random}; do
             case $way in
             random50) cell "$target" "best of 50 random" 0 --search random --trials 50 ;;

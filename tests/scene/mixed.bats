@@ -77,7 +77,9 @@ sums() { # DIR
     jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | {w: (.rows * $K), kept: (.kept // false), bits}] |
         ((map(select(.kept | not).w) | add) / (map(.w) | add)) as $qr | $qr >= .6 and $qr < .9 and (map(select(.kept | not).bits) | unique) == [3]' share/.ptqflow/journal.jsonl
     grep -q '^Of the weights of these linears [0-9.]*% are quantized (Qr 0\.' share/README.md
-    ptq plan --model "$M" --length 64 --group 32 --bits 3 --target-qr .6 --out share | grep -q '(target: a share of 0.6 quantized)'
+    ptq plan --model "$M" --length 64 --group 32 --bits 3 --target-qr .6 --out share >plan
+    grep -q '(target: a share of 0.6 quantized)' plan
+    diff <(grep -o 'Qr 0[.0-9]*), [0-9]* to a' plan) <(grep -o 'Qr 0[.0-9]*), [0-9]* to a' share/README.md)
 
     jq -nc 'range(4) as $row | { input_ids: [ range(64) | (. * 104729 + $row * 7919 + . * . * 17) % 320 ] }' >held.jsonl
     run -0 ptq run gptq --model "$M" --data "$IDS" --out close --tokens 256 --length 64 --group 32 --choose-bits 3,4,8 --max-kl .2 --choose-on held.jsonl --choose-trials 3

@@ -86,6 +86,7 @@ struct preview {
     uint64_t source, output; /* tensor bytes */
     uint64_t other;          /* of them: embeddings, norms, biases, head: copied in any case */
     double bits, bits_all;   /* a quantized weight takes; a weight of the whole checkpoint takes */
+    double qr, qb;           /* share of the linears' weights that is quantized; those to a scale */
     double seconds_importance, flops_importance, flops_forward, flops_reduce, flops_solve;
     struct slide_forecast slide;
     struct preview_memory memory;

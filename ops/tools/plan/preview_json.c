@@ -117,8 +117,8 @@ int preview_print_json(const struct preview *p, const struct preview_opts *o, st
     bad = json_set(j, "overrides", hits) || bad;
     bad = bad || json_set(j, "split", split_json(p)) ||
           json_set(j, "engines", engines_json(p, o)) || json_set_real(j, "bits", p->bits) ||
-          json_set_real(j, "bits_all", p->bits_all) ||
-          json_set_int(j, "bytes_before", (int64_t)p->source) ||
+          json_set_real(j, "bits_all", p->bits_all) || json_set_real(j, "qr", p->qr) ||
+          json_set_real(j, "qb", p->qb) || json_set_int(j, "bytes_before", (int64_t)p->source) ||
           json_set_int(j, "bytes_after", (int64_t)p->output) ||
           json_set_int(j, "bytes_other", (int64_t)p->other) ||
           json_set_int(j, "sites", (int64_t)p->sites) ||

@@ -18,6 +18,7 @@ struct tally {
     const struct st_set *set;
     uint64_t replaced;    /* source bytes of quantized linears */
     double bits, weights; /* of quantized linears */
+    double scales, kept;  /* of these; weights of the others */
     double all;           /* weights of the checkpoint */
 };
 
@@ -107,6 +108,7 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
     t->replaced += x.bytes;
     if (want.kept) {
         c->bytes += x.bytes;
+        t->kept += (double)N * (double)K;
         return 0;
     }
     l.source_type = l.sparse_type = x.dtype;
@@ -115,6 +117,7 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
         return -1;
     c->bytes += bytes;
     t->weights += (double)N * (double)K;
+    t->scales += (double)N * (double)l.G;
     t->bits += format_bits(&l);
     return 1;
 }
@@ -203,6 +206,8 @@ static int add_all(struct tally *t, struct err *e)
     for (size_t i = 0; i < p->nclasses; i++)
         p->output += p->class[i].bytes;
     p->bits = t->weights > 0 ? t->bits / t->weights : 0;
+    p->qr = t->weights > 0 ? t->weights / (t->weights + t->kept) : 0;
+    p->qb = t->scales > 0 ? t->weights / t->scales : 0;
     p->bits_all = t->all > 0 ? 8 * (double)p->output / t->all : 0;
     return 0;
 }

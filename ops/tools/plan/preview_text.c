@@ -111,6 +111,9 @@ void preview_print(const struct preview *p, const struct preview_opts *o)
     print_overrides(o->solve->overrides, p);
     printf("\n%.4f bits a quantized weight; %.4f a weight of the whole checkpoint\n", p->bits,
            p->bits_all);
+    if (p->qb > 0)
+        printf("of the linears' weights %.4g%% are quantized (Qr %.4g), %.4g to a scale (Qb)\n",
+               100 * p->qr, p->qr, p->qb);
     printf("tensor bytes: %" PRIu64 " -> %" PRIu64 " (%.1f%%)\n", p->source, p->output,
            p->source ? 100 * (double)p->output / (double)p->source : 0);
     print_engines(p, o);
