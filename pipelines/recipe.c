@@ -469,11 +469,27 @@ static int set_workers(struct recipe *r, const char *item, size_t n, struct err 
     return no_stage(r, item, (size_t)(eq - item), e);
 }
 
+/* The stage of the item has one before it in the list. */
+static int is_again(const char *list, const char *item)
+{
+    const size_t n = strcspn(item, "=,");
+
+    for (const char *p = list; p < item; p += strcspn(p, ",") + 1)
+        if (strcspn(p, "=,") == n && memcmp(p, item, n) == 0)
+            return 1;
+    return 0;
+}
+
 int recipe_workers(struct recipe *r, const char *text, struct err *e)
 {
+    const char *list = text;
+
     for (;;) {
         size_t n = strcspn(text, ",");
 
+        if (is_again(list, text))
+            return err_set(e, ERR_USE, "option '--workers': '%.*s' is given twice",
+                           (int)strcspn(text, "=,"), text);
         if (set_workers(r, text, n, e) < 0)
             return -1;
         if (!text[n])

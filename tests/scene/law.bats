@@ -145,10 +145,12 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     run -100 ptq allocate w2 w3
     run -100 ptq allocate --target-bpw 3 --target-size 1M w2 w3
     jq -c '.sites[] | {block, site, weight: 1}' <(ptq allocate --target-bpw 3 --json w2 w3 w4) >own
-    for of in w2/.ptqflow/journal.jsonl own; do # --out on what is read
+    for of in w2/.ptqflow/journal.jsonl w3/config.json own; do # --out on what is read
         run -100 --separate-stderr ptq allocate --target-bpw 3 --site-weights own --out $of w2 w3 w4
-        [[ $stderr == *"--out: '$of' is read: write to another file"* || $stderr == *"--site-weights and --out are the same file 'own'"* ]]
+        [[ $stderr == *"the journal and --out are the same file '$of'"* || $stderr == *"--out: '$of' is a file of the run 'w3'"* || $stderr == *"--site-weights and --out are the same file 'own'"* ]]
     done
+    run -100 --separate-stderr ptq law fit --page w2/config.json w2 w3
+    [[ $stderr == *"--page: 'w2/config.json' is a file of the run 'w2'"* ]]
     run -100 --separate-stderr ptq allocate --target-bpw 3 --measured w3 w2 w4
     [[ $stderr == *"--measured: 'w3' keeps no divergence from its model: ptq eval --model w3"* ]]
     run -100 --separate-stderr ptq allocate --target-bpw 3 --search explore w2 w3 w4

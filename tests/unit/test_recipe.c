@@ -158,6 +158,8 @@ static void bad_values(void **state)
     assert_int_equal(recipe_workers(r, "b=0", &e), -1);
     assert_int_equal(recipe_workers(r, "c=1", &e), -1);
     assert_int_equal(recipe_workers(r, "b=3,", &e), -1);
+    assert_int_equal(recipe_workers(r, "b=3,a=1,b=5", &e), -1);
+    assert_non_null(strstr(e.text, "'b' is given twice"));
     assert_int_equal(recipe_workers(r, "a=1,b=5", &e), 0);
     assert_int_equal(r->stage[1].count, 5);
     recipe_destroy(&r);

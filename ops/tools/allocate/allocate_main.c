@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../../common/base/fs.h"
+#include "../runs_apart.h"
 #include "allocate.h"
 #include "allocate_opts.h"
 
@@ -30,23 +31,6 @@ static int put(const struct allocate *a, const struct allocate_command *c, struc
     return rc;
 }
 
-/* A journal that the choice would replace. */
-static int out_check(const struct stage *s, struct err *e)
-{
-    const struct allocate_command *c = s->own;
-    int same = 0;
-
-    for (size_t i = 0; i < s->args.count && !same; i++) {
-        char *journal = fs_join(s->args.arg[i], ".ptqflow/journal.jsonl", e);
-
-        if (!journal)
-            return -1;
-        same = fs_same(c->out, journal);
-        free(journal);
-    }
-    return same ? err_set(e, ERR_USE, "--out: '%s' is read: write to another file", c->out) : 0;
-}
-
 static int run(struct stage *s, struct err *e)
 {
     struct allocate_command *c = s->own;
@@ -55,7 +39,9 @@ static int run(struct stage *s, struct err *e)
 
     c->core.measured = c->measured.text;
     c->core.nmeasured = c->measured.count;
-    a = out_check(s, e) ? NULL : allocate_open(s->args.arg, s->args.count, &c->core, e);
+    a = runs_apart("--out", c->out, s->args.arg, s->args.count, e)
+            ? NULL
+            : allocate_open(s->args.arg, s->args.count, &c->core, e);
     rc = a && allocate_run(a, e) == 0 ? put(a, c, e) : -1;
 
     allocate_close(&a);

@@ -6,6 +6,7 @@
 #include "law_print.h"
 
 #include "../../../common/base/fs.h"
+#include "../runs_apart.h"
 
 static int run(struct stage *s, struct err *e)
 {
@@ -17,6 +18,8 @@ static int run(struct stage *s, struct err *e)
     struct law *l = NULL;
     int rc = -1;
 
+    if (runs_apart("--page", c->page, s->args.arg + 1, s->args.count - 1, e) < 0)
+        return -1;
     if (law_points_read(&p, s->args.arg + 1, s->args.count - 1, c->measure, c->data, e) < 0)
         return -1;
     if (c->verb == LAW_POINTS)

@@ -7,10 +7,9 @@
 #include <string.h>
 
 #include "../../../common/base/bytes.h"
-#include "../../../common/base/apart.h"
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
-#include "../../../common/run/journal.h"
+#include "../runs_apart.h"
 #include "report_opts.h"
 #include "report_page.h"
 #include "report_pictures.h"
@@ -79,18 +78,6 @@ static int put_page(const struct report *r, const char *path, struct err *e)
     return rc;
 }
 
-/* The page replaces nothing that the run left. */
-static int out_check(const char *dir, const char *out, struct err *e)
-{
-    char *journal = fs_join(dir, ".ptqflow/" JOURNAL_NAME, e);
-    const struct apart_file f[] = {
-        {"--out", out, OPT_WRITES}, {"OUT", dir, OPT_READS}, {"the journal", journal, OPT_READS}};
-    const int rc = journal ? apart_check(f, 3, e) : -1;
-
-    free(journal);
-    return rc;
-}
-
 static int run(struct stage *s, struct err *e)
 {
     const struct report_command *c = s->own;
@@ -106,7 +93,7 @@ static int run(struct stage *s, struct err *e)
     if (!c->blocks)
         blocks_default(r, &blocks);
     path = c->out ? mem_text(c->out, e) : mem_printf(e, "%s/.ptqflow/report.html", dir);
-    if (path && out_check(dir, path, e) == 0 &&
+    if (path && runs_apart("--out", path, &dir, 1, e) == 0 &&
         (!c->problems || report_problems(r, c->problems, is_drawn, &blocks, e) == 0) &&
         (!c->chunks || (pictures = report_pictures_read(r, c->chunks, e)))) {
         r->pictures = pictures;
