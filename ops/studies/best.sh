@@ -11,6 +11,9 @@
 #   PTQ_BENCH_METHODS (none: single methods that are run first, by methods.sh, seed by seed and grid by grid)
 #   PTQ_BENCH_BUDGET (3: the budget of the search)  PTQ_BENCH_HELD (8192)
 #   PTQ_BENCH_WORK (build/bench/best: folder of what goes on)  PTQ_BENCH_RESULTS (ops/studies/best)  PTQ_BENCH_TABLE (tests/bench/best.md)
+# Of SmolLM2-135M, with the single methods (33 to 108 CPU seconds each at 4 bits, and about 30 for a measurement, on cores with AMX):
+#   PTQ_BENCH_MODEL=SmolLM2-135M-Instruct-Q4_1 PTQ_BENCH_DATA=c4-128x512.jsonl PTQ_BENCH_WIKI=wikitext2-test-6x2048.jsonl PTQ_BENCH_TOKENS=8192 \
+#   PTQ_BENCH_PRODUCTS=bf16 PTQ_BENCH_WINDOW=2048 PTQ_BENCH_WINDOWS=4 PTQ_BENCH_METHODS='gptq maca gptaq maca+gptaq qep+gptq qronos' make bench-best
 set -eu
 ptq=$(cd "$1" && pwd)/ptq
 here=ops/studies

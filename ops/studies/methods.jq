@@ -51,19 +51,21 @@ def missing($want): . as $cells | [ $want[] | select(. as $w | $cells | any(.gri
 def section($whole): . as $cells |
     "## \(.[0].model), \(.[0].tokens) calibration tokens", "",
     ($cells | good | if length == 0 then empty else "Unquantized: perplexity \(.[0].wiki | .perplexity * (-.dnll | exp) | fixed(2))" +
-        (if .[0].c4 then ", C4 \(.[0].c4 | .perplexity * (-.dnll | exp) | fixed(2))" else "" end) + "." end), "",
+        (if .[0].c4 then ", C4 \(.[0].c4 | .perplexity * (-.dnll | exp) | fixed(2))" else "" end) + "." +
+        (if (.[0].products // "f32") == "f32" then "" else " Runs and measurements with `--products \(.[0].products)`; \(.[0].wiki.predictions) predictions." end) end), "",
     (("w3-g64", "w4-channel", "w2-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $methods | index($m))))) as $here |
-        if $whole then "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), "" else empty end),
+        if $whole then "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), ""
+        elif $here | any(.method == "qronos") then "### \($grid | title)", "", head, ($methods[] as $m | select($here | any(.method == $m)) | $here | row($m; $m)), "" else empty end),
     (($cells | map(select(.grid == "w4-g64" and .in_table))) as $here |
-        if $whole and ($here | any(.method == "qronos")) then "### \("w4-g64" | title)", "", head,
+        if $here | any(.method == "qronos") then "### \("w4-g64" | title)", "", head,
             ($methods[] as $m | select($here | any(.method == $m)) | $here | row($m; $m)), "" else empty end),
-    "### Length of the rows, gptq", "",
+    (if $whole or ($cells | any(.method == "qronos") | not) then "### Length of the rows, gptq", "",
     (if $whole then "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.",
         "The last rows change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",
         "rows of 2048 whose first tokens weigh what those of rows of 128 do (16), and none at all. lengths.md says what comes of it.", "" else empty end),
     (("w3-g64", "w4-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $study | index($m))))) as $here |
         "#### \($grid | title)", "", (head | sub("method"; "rows of")),
-        ($study[] as $m | select($whole or ($here | any(.method == $m))) | $here | row($m; $m | study_label)), ""),
+        ($study[] as $m | select($whole or ($here | any(.method == $m))) | $here | row($m; $m | study_label)), "") else empty end),
     ([ ("w3-g64", "w4-channel", "w2-g64") as $g | $methods[] | [ $g, ., 1 ] ] + [ ("w3-g64", "w4-g64") as $g | $study[] | [ $g, ., 1 ] ] | unique) as $want |
     (if $whole then ($cells | good | missing($want)) as $not | ($not | if length == 0 then "Every method has been run with at least one seed." else
         "**Not run yet:** \(join("; "))." end), "" else empty end),
