@@ -171,3 +171,19 @@ uint32_t tensor_crc(struct tensor *t)
     }
     return t->crc;
 }
+
+void tensor_take_bytes(struct tensor *t, const void *from)
+{
+    enum { PIECE = 32 << 10 };
+    uint32_t crc = 0;
+
+    for (size_t at = 0; at < t->bytes; at += PIECE) {
+        const size_t n = t->bytes - at < PIECE ? t->bytes - at : PIECE;
+        char *to = (char *)t->data + at;
+
+        memcpy(to, (const char *)from + at, n);
+        crc = hash_crc32c(crc, to, n);
+    }
+    t->crc = crc;
+    t->crc_known = 1;
+}

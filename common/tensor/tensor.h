@@ -24,7 +24,7 @@ struct tensor {
     /* CRC32C of data, where decoding, encoding or msg_checksum has computed it */
     uint32_t crc;
     /* whoever writes into data after that clears it, else the receiver refuses the message as
-     * damaged */
+     * damaged, or (memory of the same host) takes it for another */
     int crc_known;
     /* what release gets (data itself for malloc'd memory, release = free) */
     void *owner;
@@ -41,6 +41,9 @@ int tensor_borrow(struct tensor *t, const char *name, enum dtype dtype, int ndim
                   const uint64_t *shape, void *data, struct err *e);
 void tensor_release(struct tensor *t); /* frees what it owns and zeroes the struct */
 uint32_t tensor_crc(struct tensor *t); /* computed once: see crc_known */
+/* All its bytes, from t->bytes of them elsewhere. The CRC is taken on the way, while a cache has
+ * them. */
+void tensor_take_bytes(struct tensor *t, const void *from);
 size_t tensor_elements(const struct tensor *t);
 int tensor_has_shape(const struct tensor *t, int ndim, const uint64_t *shape);
 /* "[576, 1536]" into a buffer of at least 96 bytes */

@@ -106,6 +106,16 @@ static int emit_all(struct forward *f, size_t i, const struct site *s, const str
     return rc;
 }
 
+/* The tensor whose data the caller of acts_write got. */
+static struct tensor *tensor_of(struct msg *m, const void *data)
+{
+    size_t i = 0;
+
+    while (m->tensors[i].data != data)
+        i++;
+    return &m->tensors[i];
+}
+
 /* The rows that stand in what each way keeps. */
 static int emit_kept(struct forward *f, size_t i, const struct site *s, const struct block_rows *b,
                      const struct acts_view *a, char *const kept[2], const struct forward_io *io,
@@ -119,8 +129,10 @@ static int emit_kept(struct forward *f, size_t i, const struct site *s, const st
     if (!m)
         return -1;
     for (int w = 0; w < f->ways; w++) {
-        memset(x[w], 0, b->count ? 0 : row);
-        memcpy(x[w], kept[w] + b->kept, b->count * row);
+        if (b->count)
+            tensor_take_bytes(tensor_of(m, x[w]), kept[w] + b->kept);
+        else
+            memset(x[w], 0, row);
     }
     if (a->chunk == 0 && !b->token)
         first_look(&f->first, s, a, f->o.acts, x[0]);

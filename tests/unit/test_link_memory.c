@@ -76,25 +76,25 @@ static void test_held_long(void **state)
     msg_destroy(&m);
 }
 
-/* What is found damaged comes again as bytes. */
+/* What cannot be read by its handle comes again as bytes. */
 static void test_damaged(void **state)
 {
     struct link *in = open_ok(bound, LINK_IN, IN()), *out = open_ok(url, LINK_OUT, OUT());
     struct link_stats before, after;
     struct err e = {0};
+    uint64_t *use;
     struct msg *m;
 
     (void)state;
     exchange(out, in);
     link_stats(out, &before);
     m = message(1, BYTES);
-    m->tensors[0].crc = 1;
-    m->tensors[0].crc_known = 1;
+    use = (void *)((char *)m->tensors[0].data - 4096); /* before its elements */
+    ++*use;
     assert_int_equal(link_send(out, &m, &e), 0);
-    do {
-        assert_int_equal(link_recv(in, &m, 20, &e), 2);
-        link_stats(out, &after);
-    } while (after.bytes_wire - before.bytes_wire < BYTES);
+    recv_ok(in, 1);
+    link_stats(out, &after);
+    assert_true(after.bytes_wire - before.bytes_wire >= BYTES);
     assert_int_equal(after.bytes_memory - before.bytes_memory, BYTES);
     link_close(&out);
     link_close(&in);

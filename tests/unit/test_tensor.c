@@ -109,13 +109,36 @@ static void test_count_bad(void **state)
     assert_int_equal(tensor_count_bad(&t), 0);
 }
 
+/* The sum that is taken on the way is that of the bytes. */
+static void test_fill(void **state)
+{
+    const uint64_t sizes[] = {0, 1, 32767, 32768, 32769, 100001};
+    struct err e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct tensor from, to;
+        uint32_t crc;
+
+        assert_int_equal(tensor_alloc(&from, "from", DT_U8, 1, &sizes[i], &e), 0);
+        assert_int_equal(tensor_alloc(&to, "to", DT_U8, 1, &sizes[i], &e), 0);
+        for (size_t k = 0; k < from.bytes; k++)
+            ((unsigned char *)from.data)[k] = (unsigned char)(k * k >> 3);
+        tensor_take_bytes(&to, from.data);
+        assert_memory_equal(to.data, from.data, from.bytes);
+        crc = tensor_crc(&to);
+        assert_true(to.crc_known && crc == tensor_crc(&from));
+        tensor_release(&from);
+        tensor_release(&to);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_shapes),
-        cmocka_unit_test(test_measure),
-        cmocka_unit_test(test_ownership),
-        cmocka_unit_test(test_count_bad),
+        cmocka_unit_test(test_bad_shapes), cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_ownership),  cmocka_unit_test(test_count_bad),
+        cmocka_unit_test(test_fill),
     };
 
     return cmocka_run_group_tests_name("tensor", tests, NULL, NULL);
