@@ -46,7 +46,7 @@ struct forecast {
     int holds_out;
     /* by the caller: processes of the stages that may have several, and cores that they share;
      * reducers share the sites (0: one) */
-    size_t forwards, reducers, solvers, cores;
+    size_t forwards, reducers, solvers, sharers, cores;
 };
 
 void forecast_model(struct forecast *f, const struct sites *sites);

@@ -10,6 +10,7 @@
 #include "../../common/model/model_back.h"
 
 #define HEAD_ROWS 128
+#define ROWS 4 /* times the stream of a chunk: what products have beside their rows; measured */
 
 /* Bytes of a block at work: its weights as f32 beside values and gradients; the most of any. */
 static int block_bytes(const struct config *c, const struct sites *sites, size_t chunk,
@@ -70,6 +71,6 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
             weights += sizeof(float) * (double)sites->site[i].linear[k].rows *
                        (double)sites->site[i].inputs;
     out->bytes = (uint64_t)(forecast_blocks(threads) + together * row + weights + block + head +
-                            scores + pixels);
+                            ROWS * sizeof(float) * chunk * d + scores + pixels);
     return 0;
 }

@@ -190,9 +190,11 @@ static int learn(struct slide *s, const struct slide_window *w, struct slide_cur
             slide_window_narrow(w, columns, e) < 0)
             return -1;
         share.columns = columns;
-        if (slide_share_step(&share, &t, now->step, &now->loss, e) < 0 ||
-            slide_window_step(w, rate, ++now->step, e) < 0)
+        if (slide_share_step(&share, &t, now->step, &now->loss, e) < 0)
             return -1;
+        slide_window_step(w, rate, ++now->step);
+        if ((!share.ask || now->step == now->steps) && slide_window_round(w, e) < 0)
+            return -1; /* who works on a part rounds for itself */
         now->done += w->count;
         curve_add(curve, now, &within);
         s->io->progress(s->io->ctx, now);
@@ -227,9 +229,8 @@ static int note(struct slide *s, const struct slide_window *w, const struct slid
 static int work(struct slide *s, const struct slide_window *w, struct slide_state *state,
                 struct err *e)
 {
-    for (size_t i = 0; i < w->count; i++)
-        if (slide_block_round(w->block[i], s->par, e) < 0)
-            return -1;
+    if (slide_window_round(w, e) < 0)
+        return -1;
     if (loss_of(s, w, &state->before, e) < 0 || learn(s, w, &state->curve, e) < 0 ||
         loss_of(s, w, &state->after, e) < 0)
         return -1;
@@ -298,6 +299,7 @@ static int leave_before(struct slide *s, size_t first, struct err *e)
         if ((s->sweep + 1 < s->o.sweeps ? keep : leave)(s, s->block[s->first], e) < 0)
             return -1;
         slide_block_close(&s->block[s->first]);
+        mem_trim(); /* messages of what is settled were taken between what stays */
     }
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
 #define OF_GROUP 9.0   /* bytes of a scale and a zero point while they are learned */
+#define ROWS 4.0       /* times the stream of a step: what products have beside their rows */
 #define ROUNDING 24e-9 /* seconds of a core: a weight is rounded, and its gradient goes back */
 
 /* Of one block. */
@@ -55,20 +56,46 @@ static double most(double a, double b)
 
 /* As it was, rounded; the gradients of one block, the room of its largest linear. Before it the
  * full-precision stream goes through its last block; behind it codes and differences of one, or
- * its codes and Hessians, the factor of one of these. */
-static double window_bytes(const struct slide_opts *o, const struct load *x, size_t count)
+ * its codes and Hessians, the factor of one of these. shared: others make the gradients, and what
+ * is learned and its gradients are in messages of each part. */
+static double window_bytes(const struct slide_opts *o, const struct load *x, size_t count,
+                           int shared)
 {
-    double held = 0, values = 0, one = 0, block = 0;
+    double held = 0, values = 0, one = 0, block = 0, messages = 0;
 
     for (size_t i = 0; i < count; i++) {
         held += 2 * sizeof(float) * x[i].weights + x[i].learned;
-        values += x[i].values;
+        values = shared ? most(values, x[i].values) : values + x[i].values;
+        messages += 2 * (double)o->parts * x[i].learned * sizeof(float) / OF_PARAM;
         block = most(block, (sizeof(float) + 1) * x[i].weights);
         if (o->gptq)
             block = most(block, x[i].weights + sizeof(double) * (x[i].squares + x[i].square));
         one = most(one, sizeof(float) * (x[i].weights + x[i].widest));
     }
-    return held + most(values + one, block);
+    return held + most(shared ? values + messages : values + one, block);
+}
+
+/* Of a process that makes the gradients of one part after the other; x is written over. */
+static int slope_bytes(const struct slide_opts *o, const struct config *c,
+                       const struct sites *sites, const struct forecast *f,
+                       const struct slide_span *span, size_t spans, struct load *x, double *bytes,
+                       struct err *e)
+{
+    const double length = (double)f->length, threads = forecast_threads(f, f->sharers),
+                 rows = ceil((double)o->batch / (double)o->parts) * length;
+    double window = 0;
+
+    for (size_t b = 0; b < c->layers; b++)
+        if (load_of(o, c, sites, b, (size_t)rows, &x[b], e) < 0)
+            return -1;
+    for (size_t w = 0; w < spans; w++)
+        window = most(window, window_bytes(&(struct slide_opts){.shape = o->shape},
+                                           x + span[w].first, span[w].count, 0));
+    /* two parts are in hand, each with the streams before and behind the window */
+    *bytes = forecast_blocks(threads) + window +
+             3 * sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length +
+             rows * (double)c->d * sizeof(float) * (ROWS + 4);
+    return 0;
 }
 
 /* sweep: flops of all tokens through a block; steps: of an epoch. */
@@ -100,7 +127,7 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
     struct slide_span *span = NULL;
     struct cost cost;
     size_t spans = 0;
-    double window = 0;
+    double window = 0, slope = 0;
     int rc = -1;
 
     *out = (struct slide_forecast){0};
@@ -112,7 +139,7 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
         if (load_of(o, c, sites, b, step, &x[b], e) < 0)
             goto out;
     for (size_t w = 0; w < spans; w++)
-        window = most(window, window_bytes(o, x + span[w].first, span[w].count));
+        window = most(window, window_bytes(o, x + span[w].first, span[w].count, f->sharers > 0));
     out->flops = 3 * cost.flops; /* both streams, and the losses of linears */
     if (o->gptq) {
         out->flops += cost.flops;
@@ -123,7 +150,11 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
              out);
     out->seconds /= threads;
     out->bytes = (uint64_t)(forecast_blocks(threads) + window + 3 * scores +
+                            (f->sharers ? 0 : (double)step * (double)c->d * sizeof(float) * ROWS) +
                             (double)f->tokens * (2 * (double)c->d + 2) * sizeof(float));
+    if (f->sharers && slope_bytes(o, c, sites, f, span, spans, x, &slope, e) < 0)
+        goto out;
+    out->slope = (uint64_t)slope;
     rc = 0;
 out:
     free(x);

@@ -9,6 +9,7 @@
 
 struct slide_forecast {
     uint64_t bytes; /* peak, beyond its program */
+    uint64_t slope; /* of one of those that share its steps; 0: none does */
     size_t windows;
     double flops;   /* of products, in steps and between them */
     double seconds; /* about, on cores like those it was measured on; threads: of forecast */

@@ -184,8 +184,7 @@ static void stay_away(struct slide_param *alpha)
             alpha->x[k] = copysignf(LEAST_ALPHA, alpha->x[k]);
 }
 
-int slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step,
-                      struct err *e)
+void slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step)
 {
     enum slide_rate which;
     struct slide_param *p;
@@ -195,8 +194,13 @@ int slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATE
             slide_param_step(p, rate[which], step);
         for (size_t i = 0; i < SLIDE_ALPHAS; i++)
             stay_away(&w->block[b]->alpha[i]);
+    }
+}
+
+int slide_window_round(const struct slide_window *w, struct err *e)
+{
+    for (size_t b = 0; b < w->count; b++)
         if (slide_block_round(w->block[b], w->par, e) < 0)
             return -1;
-    }
     return 0;
 }

@@ -32,8 +32,9 @@ int slide_window_loss(const struct slide_window *w, const struct slide_batch *t,
 int slide_window_narrow(const struct slide_window *w, double share, struct err *e);
 /* The optimisers begin anew. */
 void slide_window_restart(const struct slide_window *w);
-/* Every parameter takes a step (slide_param.h), alpha stays away from 0; then all is rounded. */
-int slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step,
-                      struct err *e);
+/* Every parameter takes a step (slide_param.h), alpha stays away from 0. */
+void slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step);
+/* All is rounded as the parameters now say. */
+int slide_window_round(const struct slide_window *w, struct err *e);
 
 #endif

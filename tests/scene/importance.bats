@@ -172,5 +172,9 @@ importance() { # MORE...
     run -0 ptq plan tlq --json --model "$M" --tokens 2048 --length 256
     once=$(jq .seconds_importance <<<"$output")
     run -0 ptq plan tlq --json --model "$M" --tokens 4096 --length 256
+    local alone
+    alone=$(ptq plan slide --json --model "$M" --tokens 2048 --length 256 --batch 4 | jq .memory.slide.peak_bytes)
+    ptq plan slide-shared --json --model "$M" --tokens 2048 --length 256 |
+        jq -e --argjson alone "$alone" '.memory | .slope.processes == 2 and .slope.peak_bytes > 0 and .slide.peak_bytes < $alone'
     jq -e --argjson once "$once" '$once > 0 and (.seconds_importance / $once - 2 | fabs) < 0.01' <<<"$output"
 }

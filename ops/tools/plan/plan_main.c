@@ -15,6 +15,7 @@
 #include "../../../stages/reduce/reduce_opts.h"
 #include "../../../stages/sample/sample_opts.h"
 #include "../../../stages/slide/slide_opts.h"
+#include "../../../stages/slide/slope_opts.h"
 #include "../../../stages/solve/solve_opts.h"
 #include "../../../stages/write/write_opts.h"
 #include "choice.h"
@@ -114,6 +115,7 @@ static void set_learned(const struct route *t, const struct planned *x, struct s
     static const struct overrides none = OVERRIDES_NONE;
 
     o->slide = &((const struct slide_command *)x->slide->own)->core;
+    o->sharers = route_count(t, &slope_spec);
     solve->bits = o->slide->shape.bits;
     solve->group = o->slide->shape.group;
     solve->grid = o->slide->shape.grid;

@@ -21,8 +21,11 @@ static int agree(const struct preview_opts *o, const struct preview *p, struct f
 {
     const int dual = o->slide ? 0 : solve_forecast_dual(o->solve, e);
 
-    *f = (struct forecast){
-        .forwards = o->forwards, .reducers = o->reducers, .solvers = o->solvers, .cores = o->cores};
+    *f = (struct forecast){.forwards = o->forwards,
+                           .reducers = o->reducers,
+                           .solvers = o->solvers,
+                           .sharers = o->sharers,
+                           .cores = o->cores};
     forecast_model(f, &p->table);
     if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0)
         return -1;
@@ -85,8 +88,9 @@ static int add_slide(const struct preview_opts *o, const struct forecast *f, str
         return -1;
     *m = (struct preview_memory){.sample = sample_bytes(o, f),
                                  .slide = o->base.slide + p->slide.bytes,
+                                 .slope = o->sharers ? o->base.slope + p->slide.slope : 0,
                                  .write = o->base.write + write_forecast_memory(f)};
-    m->all = m->sample + m->slide + m->write;
+    m->all = m->sample + m->slide + m->slope * o->sharers + m->write;
     return 0;
 }
 

@@ -23,7 +23,7 @@
 /* Peak resident bytes of the programs, with their products but without data. reduce_both: more of
  * a reducer that multiplies rows in bf16 and in f32. */
 struct preview_base {
-    uint64_t sample, forward, reduce, reduce_both, solve, slide, importance, write;
+    uint64_t sample, forward, reduce, reduce_both, solve, slide, slope, importance, write;
 };
 
 /* The options of the stages, as they have checked them, and how many processes they get. */
@@ -40,6 +40,7 @@ struct preview_opts {
     const struct format *formats[FORMATS_MAX]; /* sizes are those of the first */
     size_t nformats;
     size_t forwards, importances, reducers, solvers, cores;
+    size_t sharers; /* that work on parts of the steps of slide */
     struct preview_base base;
 };
 
@@ -68,7 +69,7 @@ struct preview_split {       /* sites of one name that engines fuse */
 
 /* Peak resident bytes of one process of a stage. */
 struct preview_memory {
-    uint64_t sample, importance, forward, reduce, solve, slide, write;
+    uint64_t sample, importance, forward, reduce, solve, slide, slope, write;
     uint64_t all;                /* of all processes together */
     uint64_t hidden, spilled;    /* hidden states of a forward process: in memory, in its file */
     uint64_t sums, sums_spilled; /* of the reducer: in memory, and the most that lies in its file */

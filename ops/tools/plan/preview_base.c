@@ -124,6 +124,7 @@ struct preview_base preview_base(void)
         .reduce_both = two > one ? two - one : 0,
         .solve = program_bytes(folder, "solve") + more_than(idle, LIBRARIES | IN_F64),
         .slide = program_bytes(folder, "slide") + back,
+        .slope = program_bytes(folder, "slope") + back,
         .importance = program_bytes(folder, "importance") + back,
         .write = program_bytes(folder, "write")};
 }

@@ -54,6 +54,7 @@ static struct json *memory_json(const struct preview *p, const struct preview_op
     if (o->slide) {
         if (json_set(j, "sample", stage_json(1, m->sample)) ||
             json_set(j, "slide", stage_json(1, m->slide)) ||
+            (o->sharers && json_set(j, "slope", stage_json(o->sharers, m->slope))) ||
             json_set(j, "write", stage_json(1, m->write)) ||
             json_set_int(j, "peak_bytes", (int64_t)m->all))
             json_destroy(&j);

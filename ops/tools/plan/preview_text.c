@@ -63,6 +63,7 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
                 {"reduce", o->reducers, m->reduce},
                 {"solve", o->solvers, m->solve},
                 {"slide", o->slide != NULL, m->slide},
+                {"slope", o->sharers, m->slope},
                 {"write", 1, m->write}};
 
     printf("\n%-10s %9s %14s\n", "stage", "processes", "peak MiB each");
@@ -71,7 +72,8 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
             printf("%-10s %9zu %14.0f\n", rows[i].name, rows[i].processes,
                    (double)rows[i].bytes / (1 << 20));
     printf("%-10s %9zu %14.0f\n", "together",
-           o->importances + o->forwards + o->reducers + o->solvers + (o->slide != NULL) + 2,
+           o->importances + o->forwards + o->reducers + o->solvers + o->sharers +
+               (o->slide != NULL) + 2,
            (double)m->all / (1 << 20));
     if (o->slide)
         return;
