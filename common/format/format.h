@@ -41,6 +41,7 @@ struct format_linear {
     double apart;  /* before a run: the share of its weights that will stand beside its codes */
     size_t sparse; /* so many do; 0: none */
     enum dtype sparse_type;
+    int solved; /* its codes are there, and check_codes is asked of them */
 };
 
 #define FORMAT_TENSORS 10

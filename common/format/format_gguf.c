@@ -32,7 +32,7 @@ static int check(const struct format_linear *l, struct err *e)
         return err_set(e, ERR_USE,
                        "'%s': the gguf format stores 4 or 8 bits (Q4_0, Q4_1, Q8_0), not %d",
                        l->name, l->bits);
-    if (l->grid && l->grid->zeros && !l->grid->exact_zeros)
+    if (l->grid && l->grid->zeros && !l->grid->exact_zeros && !l->solved)
         return err_set(e, ERR_USE,
                        "'%s': GGUF keeps scale x zero point in F16, which not every one is on grid "
                        "%s: solve with --grid sym or exact-asym",

@@ -170,6 +170,7 @@ static int look(struct repack *r, struct repack_report *report, struct err *e)
         if (rc == 0)
             continue;
         packed_linear(&p, &l->f);
+        l->f.solved = 1;
         if (l->f.grid->zeros)
             r->grid = l->f.grid;
         l->f.source_type = weights_type(&p);

@@ -239,6 +239,11 @@ END
     ptq import --quiet out/gguf/model.gguf back 2>said
     grep -q "14 of 24 tensors: Q4_1" said
     ptq diff out/dense back
+    ptq convert --model out/gguf --format awq four --quiet
+    ptq convert --model four --format gguf again4 --quiet # the codes say that its zero points are exact
+    ptq diff again4/model.gguf out/gguf/model.gguf
+    run -100 --separate-stderr ptq convert --model "$W/all/awq" --format gguf no
+    [[ $stderr == *"is no number of F16, in which GGUF's blocks keep it: solve with --grid exact-asym"* ]]
     rm -r out
     refused "--lm-head 8: the dense format keeps head and embedding" --lm-head 8 --format gguf,dense
     refused "not 3" --format gguf --bits 3
