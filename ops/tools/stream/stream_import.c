@@ -146,12 +146,20 @@ static int add_centred(const struct import *im, struct msg *m, size_t K, struct 
            *mean = flat ? load_row(im, "mu", K, e) : NULL,
            *S = mean ? msg_add_new(m, "S", DT_F64, 1, triangle, e) : NULL;
 
-    for (size_t i = 0, at = 0; S && i < K; i++)
-        for (size_t j = 0; j <= i; j++, at++)
+    int rc = S ? 0 : -1;
+
+    for (size_t i = 0, at = 0; rc == 0 && i < K; i++) {
+        for (size_t j = 0; j <= i; j++, at++) {
             S[at] = flat[at] + mean[i] * mean[j];
+            if (!isfinite(S[at]))
+                rc = -1;
+        }
+        if (rc < 0 || S[at - 1] < 0.0)
+            rc = bad(im, "flatH", "and mu are not those of a sum of squares", e);
+    }
     free(mean);
     free(flat);
-    return S ? 0 : -1;
+    return rc;
 }
 
 /* The lower triangle of H as "S", after a look at the upper one. */
@@ -221,6 +229,11 @@ static struct msg *make_problem(const struct import *im, const struct st_entry *
     }
     if (load_tokens(im, &v.tokens, e) || st_load(im->set, x, &W, e))
         return NULL;
+    if (tensor_count_bad(&W)) {
+        bad(im, "W", "holds NaN or infinite values", e);
+        tensor_release(&W);
+        return NULL;
+    }
     snprintf(W.name, sizeof W.name, "%s", im->name);
     v.K = (size_t)x->shape[1];
     v.sum_w2 = 1.0 / (double)v.tokens;
