@@ -172,7 +172,7 @@ uint32_t tensor_crc(struct tensor *t)
     return t->crc;
 }
 
-void tensor_take_bytes(struct tensor *t, const void *from)
+void tensor_copy_in(struct tensor *t, const void *from)
 {
     enum { PIECE = 32 << 10 };
     uint32_t crc = 0;

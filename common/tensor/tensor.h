@@ -43,7 +43,7 @@ void tensor_release(struct tensor *t); /* frees what it owns and zeroes the stru
 uint32_t tensor_crc(struct tensor *t); /* computed once: see crc_known */
 /* All its bytes, from t->bytes of them elsewhere. The CRC is taken on the way, while a cache has
  * them. */
-void tensor_take_bytes(struct tensor *t, const void *from);
+void tensor_copy_in(struct tensor *t, const void *from);
 size_t tensor_elements(const struct tensor *t);
 int tensor_has_shape(const struct tensor *t, int ndim, const uint64_t *shape);
 /* "[576, 1536]" into a buffer of at least 96 bytes */

@@ -20,8 +20,7 @@ struct frame_head {
     struct msg *m; /* without tensors */
     size_t count;
     struct frame_entry *entries;
-    pid_t memory_of; /* of the limits, as only_read */
-    int only_read;
+    pid_t memory_of; /* of the limits */
 };
 
 /* Zero fields and NULL become the defaults. */

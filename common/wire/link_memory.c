@@ -80,7 +80,7 @@ void memory_take(struct sock *s, struct peer *p, const struct memory_offer *m)
     p->by_memory = 0;
     p->memory_of = 0;
     if (s->l.dir != LINK_IN || !m->pid || !is_ipc(s) || p->memory_bad ||
-        share_open(m->pid, m->handle, sizeof p->instance, 0, &part, NULL) < 0)
+        share_open(m->pid, m->handle, sizeof p->instance, &part, NULL) < 0)
         return;
     if (memcmp(part.data, p->instance, sizeof p->instance) == 0)
         p->memory_of = m->pid;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* share - see share.h: the side of who has the blocks. The reader's: share_read.c. */
+/* share - see share.h. The first page of a block is its head: the number of its use. */
 #include "share.h"
 
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/mem.h"
-#include "share_block.h"
 
+#define HEAD 4096
 #define BLOCKS 64                     /* out or idle: each takes a descriptor */
 #define IDLE_BYTES ((size_t)32 << 20) /* kept for the next message */
 #define BYTES ((size_t)2 << 30)       /* out or idle; beyond that, other memory */
@@ -33,14 +33,19 @@ static struct block *blocks[BLOCKS];
 static size_t count, total;
 static int begun;
 
+static int lock_try(int fd, short kind)
+{
+    struct flock f = {.l_type = kind, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_SETLK, &f);
+}
+
 /* Its memory goes when those who read it still are done. */
 static void block_drop(size_t i)
 {
     struct block *b = blocks[i];
-    const uint64_t over = 1;
 
-    memcpy(b->at + sizeof b->use, &over, sizeof over); /* to those who have it mapped still */
-    munmap(b->at, SHARE_HEAD + b->bytes);
+    munmap(b->at, HEAD + b->bytes);
     close(b->fd);
     total -= b->bytes;
     blocks[i] = blocks[--count];
@@ -50,11 +55,11 @@ static void block_drop(size_t i)
 /* Nobody reads it: the next use begins, and handles of the last one are void. */
 static int block_claim(struct block *b)
 {
-    if (block_lock(b->fd, F_WRLCK) != 0)
+    if (lock_try(b->fd, F_WRLCK) != 0)
         return 0;
     b->use++;
     memcpy(b->at, &b->use, sizeof b->use);
-    block_lock(b->fd, F_UNLCK);
+    lock_try(b->fd, F_UNLCK);
     b->idle = 0;
     return 1;
 }
@@ -77,16 +82,15 @@ static struct block *block_make(size_t bytes)
         return NULL;
     b->bytes = bytes;
     b->fd = memfd_create("ptq", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (b->fd < 0 || !may_have(SHARE_HEAD + bytes) ||
-        ftruncate(b->fd, (off_t)(SHARE_HEAD + bytes)) != 0 ||
+    if (b->fd < 0 || !may_have(HEAD + bytes) || ftruncate(b->fd, (off_t)(HEAD + bytes)) != 0 ||
         fcntl(b->fd, F_ADD_SEALS, SEALS) != 0 || fstat(b->fd, &st) != 0)
         goto fail;
     b->node = st.st_ino;
-    b->at = mmap(NULL, SHARE_HEAD + bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+    b->at = mmap(NULL, HEAD + bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
     if (b->at != MAP_FAILED && block_claim(b))
         return b;
     if (b->at != MAP_FAILED)
-        munmap(b->at, SHARE_HEAD + bytes);
+        munmap(b->at, HEAD + bytes);
 fail:
     if (b->fd >= 0)
         close(b->fd);
@@ -139,7 +143,7 @@ void share_begin(void)
 
 static void *take(size_t bytes, int ask)
 {
-    const size_t page = SHARE_HEAD, whole = (bytes + page - 1) / page * page;
+    const size_t page = HEAD, whole = (bytes + page - 1) / page * page;
     struct block *b = NULL;
 
     if (bytes == 0 || bytes > BYTES)
@@ -148,7 +152,7 @@ static void *take(size_t bytes, int ask)
     if (begun || !ask)
         b = block_take(whole);
     pthread_mutex_unlock(&mu);
-    return b ? b->at + SHARE_HEAD : NULL;
+    return b ? b->at + HEAD : NULL;
 }
 
 void *share_alloc(size_t bytes)
@@ -172,7 +176,7 @@ void *share_raw(size_t bytes, struct err *e)
 static size_t block_at(const void *data)
 {
     for (size_t i = 0; i < count; i++)
-        if (!blocks[i]->idle && data == blocks[i]->at + SHARE_HEAD)
+        if (!blocks[i]->idle && data == blocks[i]->at + HEAD)
             return i;
     return BLOCKS;
 }
@@ -222,4 +226,98 @@ int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE
     }
     pthread_mutex_unlock(&mu);
     return found;
+}
+
+/* ---- the reader ---- */
+
+struct reading {
+    char *at;
+    size_t bytes;
+    int fd;
+};
+
+static void reading_end(void *owner)
+{
+    struct reading *r = owner;
+
+    munmap(r->at, r->bytes);
+    close(r->fd); /* and with it the lock */
+    free(r);
+}
+
+/* The device on which all such files of this system lie; 0 is none that a handle can name. */
+static dev_t device(void)
+{
+    static dev_t known;
+    struct stat st;
+    int fd;
+
+    pthread_mutex_lock(&mu);
+    if (!known && (fd = memfd_create("ptq", MFD_CLOEXEC)) >= 0) {
+        known = fstat(fd, &st) == 0 ? st.st_dev : 0;
+        close(fd);
+    }
+    pthread_mutex_unlock(&mu);
+    return known;
+}
+
+/* It is looked at before it is opened: what else the path may name could act on being opened. */
+static int block_open(pid_t pid, const uint64_t x[3], size_t bytes)
+{
+    char path[64];
+    struct stat st;
+    int fd, seals;
+
+    if (x[0] > INT32_MAX ||
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)x[0]) < 0 ||
+        stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_dev != device() || st.st_ino != x[1])
+        return -1;
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
+        return -1;
+    seals = fcntl(fd, F_GET_SEALS);
+    if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_dev == device() &&
+        st.st_ino == x[1] && st.st_size >= HEAD && bytes <= (size_t)st.st_size - HEAD &&
+        lock_try(fd, F_RDLCK) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, struct part *p,
+               struct err *e)
+{
+    struct reading *r = mem_array(1, sizeof *r, e);
+    uint64_t x[3], use;
+    int rc = -1;
+
+    if (!r)
+        return -1;
+    memcpy(x, handle, sizeof x);
+    r->bytes = HEAD + bytes;
+    r->at = MAP_FAILED;
+    r->fd = block_open(pid, x, bytes);
+    if (r->fd < 0) {
+        err_set(e, ERR_USE, "process %d has no memory for us by the name that came", (int)pid);
+        goto out;
+    }
+    r->at = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, r->fd, 0);
+    if (r->at == MAP_FAILED) {
+        err_sys(e, "cannot map %zu bytes of process %d", r->bytes, (int)pid);
+        goto out;
+    }
+    memcpy(&use, r->at, sizeof use);
+    if (use != x[2]) {
+        err_set(e, ERR_USE, "process %d uses the memory that came for something else by now",
+                (int)pid);
+        goto out;
+    }
+    *p = (struct part){r->at + HEAD, bytes, reading_end, r};
+    return 0;
+out:
+    if (r->at != MAP_FAILED)
+        munmap(r->at, r->bytes);
+    if (r->fd >= 0)
+        close(r->fd);
+    free(r);
+    return rc;
 }

@@ -5,7 +5,8 @@
  * process opens it by /proc/PID/fd. No name stands anywhere: when the last process that has it is
  * gone, however it went, so is the memory. A reader holds a lock on the file as long as it reads;
  * the kernel takes that back from one that dies. So a block is used again only when nobody reads
- * it, and each use has a number: a handle of an earlier one opens nothing. Thread-safe. */
+ * it, and each use has a number: a handle of an earlier one opens nothing. A reader sees a private
+ * mapping: what it writes is its own. Thread-safe. */
 #ifndef PTQ_SHARE_H
 #define PTQ_SHARE_H
 
@@ -35,10 +36,9 @@ int share_tensor(struct tensor *t, const char *name, enum dtype dtype, int ndim,
 /* 1: data lies at the start of a block that has so many bytes, and its handle is told; 0: not. */
 int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE]);
 
-/* A block of process pid: *p has its bytes, and to release it. What is written there is the
- * reader's own; only_read: nothing may be, and the mapping is kept for the next use of the block.
- * -1: the handle names no such block, or no longer (ERR_USE), or it cannot be mapped (ERR_SYS). */
-int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, int only_read,
-               struct part *p, struct err *e);
+/* A block of process pid, to read: *p has its bytes, and to release it. -1: the handle names no
+ * such block, or no longer (ERR_USE), or it cannot be mapped (ERR_SYS). */
+int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, struct part *p,
+               struct err *e);
 
 #endif

@@ -130,7 +130,7 @@ static int emit_kept(struct forward *f, size_t i, const struct site *s, const st
         return -1;
     for (int w = 0; w < f->ways; w++) {
         if (b->count)
-            tensor_take_bytes(tensor_of(m, x[w]), kept[w] + b->kept);
+            tensor_copy_in(tensor_of(m, x[w]), kept[w] + b->kept);
         else
             memset(x[w], 0, row);
     }

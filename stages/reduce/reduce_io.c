@@ -259,7 +259,6 @@ static struct link *open_rows(struct reduce_io *io, const struct stage *s, struc
                                          .peers = (size_t)c->peers + (c->apart != 0),
                                          .credit_messages = REDUCE_WINDOW,
                                          .credit_bytes = c->credit,
-                                         .limits = {.only_read = 1},
                                          .keys = s->keys,
                                          .insecure = s->insecure},
                      e);

@@ -35,10 +35,8 @@ static void refused(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t 
     struct err e = {0};
     struct part p;
 
-    for (int only_read = 0; only_read < 2; only_read++) {
-        assert_int_equal(share_open(pid, handle, bytes, only_read, &p, &e), -1);
-        assert_int_equal(e.kind, ERR_USE);
-    }
+    assert_int_equal(share_open(pid, handle, bytes, &p, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
 }
 
 /* The handle with another number in place i. */
@@ -88,7 +86,7 @@ static void test_reads(void **state)
     assert_int_equal(share_find(at + 1, 1, none), 0);
     assert_int_equal(share_find(at, 2 * MIB, none), 0);
     assert_int_equal(share_find(&e, 1, none), 0);
-    assert_int_equal(share_open(getpid(), handle, MIB, 0, &p, &e), 0);
+    assert_int_equal(share_open(getpid(), handle, MIB, &p, &e), 0);
     assert_int_equal(p.bytes, MIB);
     assert_memory_equal(p.data, at, MIB);
     memset(p.data, 'b', MIB); /* what a reader writes is its own */
@@ -139,7 +137,7 @@ static void test_hostile(void **state)
         struct err e = {0};
         struct part p;
 
-        assert_int_equal(share_open(getpid(), handle, MIB, 0, &p, &e), 0);
+        assert_int_equal(share_open(getpid(), handle, MIB, &p, &e), 0);
         part_release(&p);
     }
     close(fd);
@@ -154,7 +152,7 @@ static void test_used_again_when_read(void **state)
     char *at = block(3 * MIB, 'a', first), *other;
 
     (void)state;
-    assert_int_equal(share_open(getpid(), first, 3 * MIB, 0, &p, &e), 0);
+    assert_int_equal(share_open(getpid(), first, 3 * MIB, &p, &e), 0);
     share_free(at);
     other = block(3 * MIB, 'b', second); /* that one is read still */
     assert_ptr_not_equal(other, at);
@@ -166,62 +164,6 @@ static void test_used_again_when_read(void **state)
     assert_true(other == at || memcmp(third, second, 16) == 0);
     refused(getpid(), other == at ? first : second, MIB); /* its number is over */
     share_free(other);
-}
-
-/* What is only read is found where it was, use after use, and never an earlier use. */
-static void test_kept_mapped(void **state)
-{
-    unsigned char handle[SHARE_HANDLE], before[SHARE_HANDLE];
-    const void *first = NULL;
-    struct err e = {0};
-    struct part p, twice;
-    char *at, *other;
-
-    (void)state;
-    for (int use = 0; use < 3; use++) {
-        at = block(7 * MIB, 'a' + use, handle);
-        if (use)
-            refused(getpid(), before, MIB);
-        assert_int_equal(share_open(getpid(), handle, 7 * MIB, 1, &p, &e), 0);
-        assert_int_equal(share_open(getpid(), handle, MIB, 1, &twice, &e), 0);
-        assert_ptr_equal(twice.data, p.data);
-        assert_int_equal(twice.bytes, MIB);
-        assert_true(!first || p.data == first);
-        first = p.data;
-        assert_memory_equal(p.data, at, 7 * MIB);
-        part_release(&p);
-        share_free(at);
-        other = share_alloc(7 * MIB); /* it is read still, by the second */
-        assert_ptr_not_equal(other, at);
-        assert_int_equal(((const char *)twice.data)[5], 'a' + use);
-        part_release(&twice);
-        share_free(other);
-        memcpy(before, handle, sizeof before);
-    }
-}
-
-/* More blocks than stay mapped, read at once and after another. */
-static void test_kept_many(void **state)
-{
-    enum { MANY = 24 };
-    unsigned char handle[MANY][SHARE_HANDLE];
-    struct err e = {0};
-    struct part p[MANY];
-    char *at[MANY];
-
-    (void)state;
-    for (int i = 0; i < MANY; i++)
-        at[i] = block(SHARE_LEAST, i, handle[i]);
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < MANY; i++)
-            assert_int_equal(share_open(getpid(), handle[i], SHARE_LEAST, 1, &p[i], &e), 0);
-        for (int i = 0; i < MANY; i++) {
-            assert_memory_equal(p[i].data, at[i], SHARE_LEAST);
-            part_release(&p[i]);
-        }
-    }
-    for (int i = 0; i < MANY; i++)
-        share_free(at[i]);
 }
 
 /* A reader that is killed holds nothing; one that only sleeps does. */
@@ -241,7 +183,7 @@ static void test_reader_dies(void **state)
     if (pid == 0) {
         struct part p;
 
-        if (share_open(parent, handle, 5 * MIB, 0, &p, &e) < 0 || write(said[1], "r", 1) != 1)
+        if (share_open(parent, handle, 5 * MIB, &p, &e) < 0 || write(said[1], "r", 1) != 1)
             _exit(1);
         for (;;)
             pause();
@@ -282,7 +224,7 @@ static void test_writer_dies(void **state)
             pause();
     }
     assert_int_equal(read(said[0], handle, sizeof handle), sizeof handle);
-    assert_int_equal(share_open(pid, handle, MIB, 0, &p, &e), 0);
+    assert_int_equal(share_open(pid, handle, MIB, &p, &e), 0);
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     for (size_t i = 0; i < MIB; i++)
@@ -322,8 +264,7 @@ int main(void)
         cmocka_unit_test(test_not_before),  cmocka_unit_test(test_reads),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_used_again_when_read),
         cmocka_unit_test(test_reader_dies), cmocka_unit_test(test_writer_dies),
-        cmocka_unit_test(test_runs_out),    cmocka_unit_test(test_kept_mapped),
-        cmocka_unit_test(test_kept_many),
+        cmocka_unit_test(test_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,7 @@ static void test_fill(void **state)
         assert_int_equal(tensor_alloc(&to, "to", DT_U8, 1, &sizes[i], &e), 0);
         for (size_t k = 0; k < from.bytes; k++)
             ((unsigned char *)from.data)[k] = (unsigned char)(k * k >> 3);
-        tensor_take_bytes(&to, from.data);
+        tensor_copy_in(&to, from.data);
         assert_memory_equal(to.data, from.data, from.bytes);
         crc = tensor_crc(&to);
         assert_true(to.crc_known && crc == tensor_crc(&from));
