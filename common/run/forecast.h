@@ -38,8 +38,8 @@ struct forecast {
     /* by the forward stage: the type of rows; those of the full-precision stream are there too */
     enum dtype acts;
     int dual;
-    /* by the reducer: bytes and messages of rows that one worker may have under way */
-    uint64_t credit, window;
+    /* by the reducer: bytes of rows that one worker may have under way */
+    uint64_t credit;
     /* and bytes of the sums in the largest problem; those of classes among them; whether there
      * are sums of held-out chunks */
     double sums, apart;

@@ -2,7 +2,7 @@
 /* reduce_forecast - see reduce_forecast.h.
  *
  * What is allocated follows from shapes: triangles and squares in f64 of the total and of lanes
- * that are not merged yet, tiles, the rows of a chunk in f32, messages under way. The rest are
+ * that are not merged yet, tiles, the rows of a chunk in f32, the message in hand. The rest are
  * constants and shares that were measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M
  * and 135M weights, on quiet and on busy machines: kernels made at run time, threads, and freed
  * blocks that malloc keeps for later (only those up to KEPT_BLOCK: larger ones go back at
@@ -52,7 +52,6 @@ void reduce_forecast_sums(const struct reduce_command *c, struct forecast *f)
     const struct kept_how *how = &c->core.how;
 
     f->credit = c->credit;
-    f->window = REDUCE_WINDOW;
     f->holds_out = how->holdout > 0;
     f->apart = (double)plain_classes(how->classes, f) * forecast_triangle(f) +
                (double)whole_classes(how->classes, f) * set_of(f);
@@ -92,16 +91,13 @@ static double rows_at_work(const struct reduce_command *c, const struct forecast
            (whole_classes(c->core.how.classes, f) > 1 ? forecast_message(f) : 0);
 }
 
-/* All that the workers may have under way is there at some moment: they fill their windows while
- * rows are added up. */
-static double rows_waiting(const struct forecast *f)
+/* Rows wait in the memory of the worker that sends them, which foresees them; what is added up is
+ * mapped here. */
+static double rows_in_hand(const struct forecast *f)
 {
-    const double message = forecast_message(f), workers = (double)f->forwards;
     const double kept = forecast_rows(f) <= KEPT_BLOCK ? KEPT_ROWS : 0;
 
-    return fmin(workers * fmin((double)f->window, forecast_share(f)) * message,
-                workers * ((double)f->credit + message)) +
-           kept * message;
+    return (1 + kept) * forecast_message(f);
 }
 
 int reduce_forecast_make(const struct reduce_command *c, const struct forecast *f,
@@ -123,6 +119,6 @@ int reduce_forecast_make(const struct reduce_command *c, const struct forecast *
     out->both = f->acts == DT_BF16 && blas_cpu().bf16 &&
                 (how->plain || f->dual || plain_classes(how->classes, f));
     out->bytes = (uint64_t)(OWN + forecast_threads(f, 1) * THREAD + (double)out->sums + freed +
-                            tile + rows_at_work(c, f) + forecast_source(f) + rows_waiting(f));
+                            tile + rows_at_work(c, f) + forecast_source(f) + rows_in_hand(f));
     return 0;
 }

@@ -134,7 +134,8 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
     [ "$(reducer --classes both)" -gt "$(reducer --classes length)" ]
     [ "$(reducer --classes length)" -gt "$(reducer)" ]
     [ "$(reducer --chunk-tokens 8192)" -gt "$(reducer)" ]
-    [ "$(reducer --credit 64K)" -lt "$(reducer)" ]
+    worker() { ptq plan maca --model "$M" --tokens 65536 --json "$@" | jq .memory.forward.peak_bytes; } # in whose memory rows wait
+    [ "$(worker --credit 64K)" -lt "$(worker)" ]
     run -100 ptq plan resolve --model "$M"
     [[ $output == *"a plan is of a run from text to a checkpoint"* ]]
     run -100 ptq plan --model "$M" --lenght 5
