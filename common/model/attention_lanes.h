@@ -29,6 +29,7 @@ LANE_INLINE vec NAME(choose)(ints yes, vec a, vec b)
  * 2^-24 off at most. Adding 1.5 * 2^23 rounds to an integer, which then lies in the low bits. */
 LANE_INLINE vec NAME(power)(vec x)
 {
+    typedef uint32_t bits __attribute__((vector_size(sizeof(ints)))); /* below -125 they wrap */
     const vec magic = ALL(12582912.0f), t = x + magic, r = x - (t - magic);
     vec p = ALL(1.535336188319500e-4f);
 
@@ -38,7 +39,7 @@ LANE_INLINE vec NAME(power)(vec x)
     p = FMA(p, r, ALL(2.402264791363012e-1f));
     p = FMA(p, r, ALL(6.931472028550421e-1f));
     p = FMA(p, r, ALL(1.0f));
-    return (vec)((ints)((ints)p + ((ints)t << 23)) & (ints)(x > ALL(-125.0f)));
+    return (vec)((ints)((bits)p + ((bits)t << 23)) & (ints)(x > ALL(-125.0f)));
 }
 
 /* y[i][LANES] = sum over k of b[k][LANES] a[i][k step], added to factor y where there is one, for
