@@ -408,7 +408,7 @@ def widen(source, out):
 
 
 def quantize(source, imatrix, out):
-    """Two bits where blocks of 256 fit, else four."""
+    """Four bits: Q4_K where blocks of 256 fit, else IQ4_NL."""
     import gguf
     import numpy
     import xllamacpp.xllamacpp
@@ -425,7 +425,7 @@ def quantize(source, imatrix, out):
                 writer.add_tensor(t.name, t.data, raw_dtype=t.tensor_type)
                 continue
             x = numpy.ascontiguousarray(gguf.quants.dequantize(t.data, t.tensor_type), numpy.float32)
-            kind = gguf.GGMLQuantizationType.Q2_K if x.shape[-1] % 256 == 0 else gguf.GGMLQuantizationType.IQ4_NL
+            kind = gguf.GGMLQuantizationType.Q4_K if x.shape[-1] % 256 == 0 else gguf.GGMLQuantizationType.IQ4_NL
             block, size = gguf.GGML_QUANT_SIZES[kind]
             coded = numpy.empty((*x.shape[:-1], x.shape[-1] // block * size), numpy.uint8)
             mean = matrix[t.name].ctypes.data_as(ctypes.c_void_p) if weigh else None
