@@ -75,21 +75,13 @@ static int words_trial(const struct best *x, struct words *w, const struct trial
     return rc;
 }
 
-static int words_judge(const struct best *x, struct words *w, const char *out, struct err *e)
+static int words_trial_judge(const struct best *x, struct words *w, const char *out, struct err *e)
 {
     char window[32], *states = fs_join(x->dir, BEST_STATES, e);
     int rc;
 
     snprintf(window, sizeof window, "%lld", (long long)x->window);
-    rc = !states || words_add(w, "eval", e) < 0 || words_option(w, "model", out, e) < 0 ||
-                 words_option(w, "ref", route_model(x->t), e) < 0 ||
-                 words_option(w, "data", x->text, e) < 0 ||
-                 words_option(w, "window", window, e) < 0 ||
-                 words_option(w, "ref-states", states, e) < 0 ||
-                 words_option(w, "keep-figures", NULL, e) < 0 ||
-                 words_option(w, "quiet", NULL, e) < 0
-             ? -1
-             : 0;
+    rc = states ? words_judge(w, out, route_model(x->t), x->text, window, states, e) : -1;
     free(states);
     return rc;
 }
@@ -196,7 +188,7 @@ static int run(struct best *x, struct trial *t, size_t number, int first, const 
 
     snprintf(name, sizeof name, "trial-%zu", number);
     snprintf(about, sizeof about, "trial %zu, %s", number, t->what);
-    if (words_trial(x, &w, t, first, out, e) < 0 || words_judge(x, &judge, out, e) < 0 ||
+    if (words_trial(x, &w, t, first, out, e) < 0 || words_trial_judge(x, &judge, out, e) < 0 ||
         (ran = steps_run(&x->steps, name, about, &w, e)) < 0)
         goto out;
     x->spent += x->steps.cpu;

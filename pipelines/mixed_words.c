@@ -85,14 +85,7 @@ int mixed_words_resolve(const struct mixed *x, struct words *w, int bits, const 
 int mixed_words_judge(const struct mixed *x, struct words *w, const char *out, struct err *e)
 {
     char *states = fs_join(x->dir, MIXED_STATES, e);
-    const int rc = !states || words_add(w, "eval", e) < 0 || words_option(w, "model", out, e) < 0 ||
-                           words_option(w, "ref", route_model(x->t), e) < 0 ||
-                           words_option(w, "data", x->o->on, e) < 0 ||
-                           words_option(w, "ref-states", states, e) < 0 ||
-                           words_option(w, "keep-figures", NULL, e) < 0 ||
-                           words_option(w, "quiet", NULL, e) < 0
-                       ? -1
-                       : 0;
+    const int rc = states ? words_judge(w, out, route_model(x->t), x->o->on, NULL, states, e) : -1;
 
     free(states);
     return rc;

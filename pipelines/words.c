@@ -50,6 +50,19 @@ int words_without(struct words *w, int argc, char *const *argv, const char *cons
     return 0;
 }
 
+int words_judge(struct words *w, const char *out, const char *model, const char *text,
+                const char *window, const char *states, struct err *e)
+{
+    return words_add(w, "eval", e) < 0 || words_option(w, "model", out, e) < 0 ||
+                   words_option(w, "ref", model, e) < 0 || words_option(w, "data", text, e) < 0 ||
+                   (window && words_option(w, "window", window, e) < 0) ||
+                   words_option(w, "ref-states", states, e) < 0 ||
+                   words_option(w, "keep-figures", NULL, e) < 0 ||
+                   words_option(w, "quiet", NULL, e) < 0
+               ? -1
+               : 0;
+}
+
 void words_release(struct words *w)
 {
     for (size_t i = 0; i < w->count; i++)
