@@ -81,7 +81,7 @@ static int words_trial_judge(const struct best *x, struct words *w, const char *
     int rc;
 
     snprintf(window, sizeof window, "%lld", (long long)x->window);
-    rc = states ? words_judge(w, out, route_model(x->t), x->text, window, states, e) : -1;
+    rc = states ? words_judge(w, x->t, out, x->text, window, states, e) : -1;
     free(states);
     return rc;
 }

@@ -85,7 +85,7 @@ int mixed_words_resolve(const struct mixed *x, struct words *w, int bits, const 
 int mixed_words_judge(const struct mixed *x, struct words *w, const char *out, struct err *e)
 {
     char *states = fs_join(x->dir, MIXED_STATES, e);
-    const int rc = states ? words_judge(w, out, route_model(x->t), x->o->on, NULL, states, e) : -1;
+    const int rc = states ? words_judge(w, x->t, out, x->o->on, NULL, states, e) : -1;
 
     free(states);
     return rc;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../common/base/mem.h"
+#include "../stages/forward/forward_opts.h"
 
 int words_add(struct words *w, const char *word, struct err *e)
 {
@@ -50,12 +51,25 @@ int words_without(struct words *w, int argc, char *const *argv, const char *cons
     return 0;
 }
 
-int words_judge(struct words *w, const char *out, const char *model, const char *text,
+/* NULL: as everything does that is not told otherwise. */
+static const char *products_of(const struct route *t)
+{
+    const struct stage *s = route_stage(t, &forward_spec, 0);
+    const struct forward_command *c = s ? s->own : NULL;
+
+    return c && c->core.products != PRODUCTS_F32 ? products_name(c->core.products) : NULL;
+}
+
+int words_judge(struct words *w, const struct route *t, const char *out, const char *text,
                 const char *window, const char *states, struct err *e)
 {
+    const char *products = products_of(t);
+
     return words_add(w, "eval", e) < 0 || words_option(w, "model", out, e) < 0 ||
-                   words_option(w, "ref", model, e) < 0 || words_option(w, "data", text, e) < 0 ||
+                   words_option(w, "ref", route_model(t), e) < 0 ||
+                   words_option(w, "data", text, e) < 0 ||
                    (window && words_option(w, "window", window, e) < 0) ||
+                   (products && words_option(w, "products", products, e) < 0) ||
                    words_option(w, "ref-states", states, e) < 0 ||
                    words_option(w, "keep-figures", NULL, e) < 0 ||
                    words_option(w, "quiet", NULL, e) < 0

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include "../common/base/err.h"
 #include "recipe.h"
+#include "route.h"
 
 /* A command line that grows; NULL at the end. */
 struct words {
@@ -23,9 +24,10 @@ int words_without(struct words *w, int argc, char *const *argv, const char *cons
 /* What the user gave of the options of one stage, but for these. */
 int words_given(struct words *w, const struct recipe *r, size_t stage, const char *const *except,
                 struct err *e);
-/* `eval` of the checkpoint in out against model on a text, with its figures kept beside it; window
- * NULL: the usual one. states: the file of the model's own, made where it is not there. */
-int words_judge(struct words *w, const char *out, const char *model, const char *text,
+/* `eval` of the checkpoint in out against the model of the run that is asked for, on a text, with
+ * its figures kept beside it, multiplied as that run multiplies; window NULL: the usual one.
+ * states: the file of the model's own, made where it is not there. */
+int words_judge(struct words *w, const struct route *t, const char *out, const char *text,
                 const char *window, const char *states, struct err *e);
 void words_release(struct words *w);
 

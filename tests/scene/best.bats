@@ -65,10 +65,11 @@ best() { # MORE...
 }
 
 @test "without words of its own a search begins with qep+gptq; a budget of nothing ends it there" {
-    run -0 best --budget 0
+    run -0 best --budget 0 --products bf16
     [[ $output == *'trial 0, qep+gptq, rows of 64'*'more trials would cost more than 0 times the run'* && $output != *'trial 1'* ]]
     jq -es '[.[] | select(.record == "site").solver] | unique == ["qep+gptq"]' best/.ptqflow/journal.jsonl
     grep -qF 'Not tried, because the budget was spent: 3 more.' best/README.md
+    [ "$(jq -r .products best.best/trial-0/.ptqflow/eval.jsonl)" = bf16 ] # judged as it is made
 }
 
 @test "what few tokens leave in doubt, kept or not, is tried again on half of them" {

@@ -82,7 +82,8 @@ sums() { # DIR
     diff <(grep -o 'Qr 0[.0-9]*), [0-9]* to a' plan) <(grep -o 'Qr 0[.0-9]*), [0-9]* to a' share/README.md)
 
     jq -nc 'range(4) as $row | { input_ids: [ range(64) | (. * 104729 + $row * 7919 + . * . * 17) % 320 ] }' >held.jsonl
-    run -0 ptq run gptq --model "$M" --data "$IDS" --out close --tokens 256 --length 64 --group 32 --choose-bits 3,4,8 --max-kl .2 --choose-on held.jsonl --choose-trials 3
+    run -0 ptq run gptq --model "$M" --data "$IDS" --out close --tokens 256 --length 64 --group 32 --choose-bits 3,4,8 --max-kl .2 --choose-on held.jsonl --choose-trials 3 --products bf16
+    [ "$(jq -s 'map(.products) | unique == ["bf16"]' close.mixed/tries/*/.ptqflow/eval.jsonl)" = true ] # as the run multiplies
     # the choice that was followed met it, and of those measured that did none is smaller
     jq -n 'reduce inputs as $x ([]; . + [$x.kld_mean])' close.mixed/tries/*/.ptqflow/eval.jsonl >kl
     n=0 followed=
