@@ -155,6 +155,21 @@ int format_is_plain(const struct st_set *s, const char *name)
            ((x->dtype != DT_F8_E4M3 && x->dtype != DT_I8) || !format_packed(s, name));
 }
 
+int format_is_coded(const struct st_set *s, const struct st_entry *x)
+{
+    static const char *const scales[] = {"_scale", "_scale_inv"};
+    char beside[sizeof x->name + 16];
+
+    if (x->dtype != DT_F8_E4M3 && x->dtype != DT_I8)
+        return 0;
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        snprintf(beside, sizeof beside, "%s%s", x->name, scales[i]);
+        if (st_find(s, beside))
+            return 1;
+    }
+    return 0;
+}
+
 int format_check_kept(const struct format *f, struct err *e)
 {
     return f->some_codes ? err_set(e, ERR_USE,

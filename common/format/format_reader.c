@@ -42,6 +42,30 @@ static int unknown(const struct json *q, const char *what, struct err *e)
                    method, grid_name_list(names, NULL, known, sizeof known));
 }
 
+/* How weights are quantized stands elsewhere, as some engines read it too: what is written from
+ * here would keep that. */
+static int check_place(const struct json *config, const char *dir, struct err *e)
+{
+    static const char *const outer[] = {"text_config", NULL};
+    static const char *const key[] = {"quantization_config", "compression_config"};
+    const struct json *q;
+
+    if (json_kind(json_get(config, *key)) != JSON_KIND_NULL)
+        return 0;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < 2; k++) {
+            q = json_get(outer[i] ? json_get(config, outer[i]) : config, key[k]);
+            if (json_kind(json_get(q, "quant_method")) == JSON_KIND_NULL)
+                continue;
+            return err_set(e, ERR_USE,
+                           "%s/config.json: how weights are quantized is read from "
+                           "quantization_config alone, and stands in %s%s%s: move it there (or "
+                           "remove it, if the weights are plain)",
+                           dir, outer[i] ? outer[i] : "", outer[i] ? "." : "", key[k]);
+        }
+    return 0;
+}
+
 static int read_config(struct format_reader *r, const struct json *q, struct err *e)
 {
     char what[600];
@@ -72,7 +96,9 @@ int format_check_plain(const struct json *config, const char *dir, struct err *e
     const char *method = json_as_text(json_get(q, "quant_method"));
     char *file;
 
-    if (json_kind(q) == JSON_KIND_NULL || format_unpacked(config))
+    if (json_kind(q) == JSON_KIND_NULL)
+        return check_place(config, dir, e);
+    if (format_unpacked(config))
         return 0;
     if ((file = gguf_path(dir))) {
         err_set(e, ERR_USE,
@@ -98,7 +124,7 @@ struct format_reader *format_open(const struct json *config, const char *dir,
     if (!r)
         return NULL;
     r->plain = r->f = claimed(NULL);
-    if (!(r->dir = mem_text(dir, e)) ||
+    if (!(r->dir = mem_text(dir, e)) || check_place(config, dir, e) < 0 ||
         (json_kind(q) != JSON_KIND_NULL && read_config(r, q, e) < 0)) {
         format_close(&r);
         return NULL;

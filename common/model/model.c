@@ -107,7 +107,7 @@ static int check_ends(struct model *m, struct err *e)
         m, m->c.tied && !st_find(m->st, embed) && st_find(m->st, head) ? head : embed, 2, shape, e);
     if (!m->embed)
         return hint_tied(m, embed, head, e);
-    if (!m->c.tied && !st_find(m->st, head) && format_is_quantized(m->reader) &&
+    if (!m->c.tied && !format_is_plain(m->st, m->f->head) && format_is_quantized(m->reader) &&
         format_packed(m->st, m->f->head)) { /* in codes, as linears are */
         if (format_find_linear(m->reader, m->f->head, m->c.vocab, m->c.d, e) < 0)
             return -1;

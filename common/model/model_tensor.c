@@ -31,6 +31,13 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
                     : "");
         return NULL;
     }
+    if (format_is_coded(m->st, x)) {
+        err_set(e, ERR_USE,
+                "%s: tensor '%s' is quantized already, to %s with scales beside it, and what "
+                "config.json says does not read it",
+                m->st->paths[x->shard], name, dtype_name(x->dtype));
+        return NULL;
+    }
     if (!dtype_is_float(x->dtype)) {
         err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
                 m->st->paths[x->shard], name, dtype_name(x->dtype));

@@ -52,14 +52,16 @@ static enum ending ending_of(const char *path, enum unpack_kind *packed)
                                                                    : END_NONE;
 }
 
-/* The first two bytes that are no space, behind a byte order mark; 0 where there is none. */
+/* The first two bytes that are no space, behind byte order marks; 0 where there is none. */
 static void first_bytes(int fd, char two[2])
 {
     char head[256];
     ssize_t n = pread(fd, head, sizeof head, 0);
-    size_t i = n >= 3 && !memcmp(head, "\xEF\xBB\xBF", 3) ? 3 : 0, k = 0;
+    size_t i = 0, k = 0;
 
     two[0] = two[1] = 0;
+    while (n >= (ssize_t)i + 3 && !memcmp(head + i, "\xEF\xBB\xBF", 3))
+        i += 3;
     for (; n > 0 && i < (size_t)n && k < 2; i++)
         if (!head[i] || !strchr(" \t\r\n", head[i]))
             two[k++] = head[i];

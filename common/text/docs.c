@@ -131,9 +131,33 @@ int docs_reject(struct docs *r, struct err *e)
                   "--bad-chats skip leaves such chats out", e);
 }
 
-static int is_utf16(const char *text, size_t n)
+/* The beginning of a file is in UTF-8: it has no byte order mark of another encoding, nor zeros
+ * where those of two characters of ASCII are in one (RFC 4627, 3). */
+static int check_encoding(const struct docs *r, const char *text, size_t n, struct err *e)
 {
-    return n >= 2 && (!memcmp(text, "\xFF\xFE", 2) || !memcmp(text, "\xFE\xFF", 2));
+    const int four = n >= 4,
+              zeros = four ? !text[0] << 3 | !text[1] << 2 | !text[2] << 1 | !text[3] : 0;
+    const char *other = NULL;
+
+    if (zeros == 7 || zeros == 14 ||
+        (four && (!memcmp(text, "\xFF\xFE\0", 4) || !memcmp(text, "\0\0\xFE\xFF", 4))))
+        other = "UTF-32";
+    else if (zeros == 5 || zeros == 10 ||
+             (n >= 2 && (!memcmp(text, "\xFF\xFE", 2) || !memcmp(text, "\xFE\xFF", 2))))
+        other = "UTF-16";
+    return other ? err_set(e, ERR_USE, "%s: text in %s; UTF-8 is needed (iconv makes it)",
+                           r->from->name, other)
+                 : 0;
+}
+
+/* Behind byte order marks, of which a file that others made may have several. */
+static const char *behind_marks(const char *text, size_t *n)
+{
+    while (*n >= 3 && memcmp(text, MARK, 3) == 0) {
+        text += 3;
+        *n -= 3;
+    }
+    return text;
 }
 
 static int blank(const char *line, size_t n)
@@ -187,12 +211,9 @@ static int line_read(struct docs *r, const char **at, size_t *n, struct err *e)
         if (got <= 0)
             return got;
         r->number++;
-        if (r->number == 1 && is_utf16(*at, *n))
-            return err_set(e, ERR_USE, "%s: text in UTF-16; UTF-8 is needed", r->from->name);
-        if (*n >= 3 && !memcmp(*at, MARK, 3)) { /* files joined have it inside */
-            *at += 3;
-            *n -= 3;
-        }
+        if (r->number == 1 && check_encoding(r, *at, *n, e) < 0)
+            return -1;
+        *at = behind_marks(*at, n); /* files joined have them inside */
         if (!blank(*at, *n))
             return 1;
     }
@@ -270,8 +291,8 @@ static int element_read(struct docs *r, const char **at, size_t *n, struct err *
     int c = byte_next(r);
 
     if (!r->inside) {
-        if (c == 0xEF && getc_unlocked(r->file) == 0xBB && getc_unlocked(r->file) == 0xBF)
-            c = byte_next(r); /* a byte order mark */
+        while (c == 0xEF && getc_unlocked(r->file) == 0xBB && getc_unlocked(r->file) == 0xBF)
+            c = byte_next(r); /* a byte order mark, or several */
         if (c != '[')
             return list_broken(r, "no [ in front of", e);
         c = byte_next(r);
@@ -355,14 +376,16 @@ static int next_line(struct docs *r, struct doc *d, struct err *e)
 
 static int whole_read(struct docs *r, struct doc *d, struct err *e)
 {
+    const char *begin;
+
     if (!(d->text = fs_read(r->from->path, DOC_BYTES, &d->length, e)))
         return -1;
-    if (is_utf16(d->text, d->length)) {
+    if (check_encoding(r, d->text, d->length, e) < 0) {
         doc_release(d);
-        return err_set(e, ERR_USE, "%s: text in UTF-16; UTF-8 is needed", r->from->name);
+        return -1;
     }
-    if (d->length >= 3 && !memcmp(d->text, MARK, 3))
-        memmove(d->text, d->text + 3, (d->length -= 3) + 1);
+    begin = behind_marks(d->text, &d->length);
+    memmove(d->text, begin, d->length + 1);
     d->line = 1;
     d->file = r->from->name;
     d->repaired = unicode_broken(d->text, d->length);

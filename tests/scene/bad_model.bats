@@ -297,4 +297,16 @@ at() { # TENSOR: where its bytes begin in the file
     refused 100 "is quantized already"
 }
 
+@test "numbers of 8 bits with scales beside them, and no quantization_config: no reader takes them for weights" {
+    local name=model.layers.1.mlp.up_proj.weight command
+    tensors ".[\"$name\"] as \$t | (\$t.data_offsets[0] + \$t.shape[0] * \$t.shape[1]) as \$stop | .[\"$name\"] += {dtype: \"F8_E4M3\", data_offsets: [\$t.data_offsets[0], \$stop]} |
+        .[\"${name}_scale_inv\"] = {dtype: \"U8\", shape: [\$t.data_offsets[1] - \$stop], data_offsets: [\$stop, \$t.data_offsets[1]]}"
+    for command in "eval --quiet --data d.jsonl --model m" "check m" "rotate --quiet --model m rotated"; do
+        run ptq $command
+        [ $status != 0 ]
+        [[ $output == *"tensor '$name' is quantized already, to F8_E4M3 with scales beside it"* ]]
+    done
+    refused 100 "$name' is quantized already"
+}
+
 # Tokenizer and data

@@ -258,6 +258,8 @@ static void refuses_tensors(void **state)
     refused_find(s, cases[0].config, "fp8-channel", N, K + 1, "[6, 64], config.json wants [6, 65]");
     refused_find(s, cases[0].config, "fp8-tensor", N, K, "'fp8-tensor.weight_scale' has shape [1]");
     refused_find(s, cases[0].config, "nvfp4", N, K, "'nvfp4.weight' is missing");
+    refused_find(s, "{}", "fp8-channel", N, K, "'fp8-channel.weight' is quantized already");
+    refused_find(s, "{}", "fp8-tensor", N, K, "'fp8-tensor.weight' is quantized already");
     refused_find(s, cases[2].config, "fp8-channel", N, K, "config.json wants [2, 3]");
     refused_find(s, cases[3].config, "mxfp4", N, K, "'mxfp4.weight_scale' has type U8, F8_E4M3");
     refused_find(s, cases[4].config, "nvfp4", N, K, "'nvfp4.weight_scale' has type F8_E4M3, U8");

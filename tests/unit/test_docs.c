@@ -211,22 +211,32 @@ static void test_skipped(void **state)
     TEXTS("jsonl", "{\"text\": \"caf\xE9\"}\n", "caf\xEF\xBF\xBD/", 0, "");
     TEXTS("jsonl", "\n \r\n\t\n", "", 0, "");
     TEXTS("txt", MARK "a\r\nb", "a\r\nb/", 0, "");
+    TEXTS("txt", MARK MARK "a", "a/", 0, "");
+    TEXTS("jsonl", MARK MARK "{\"text\": \"a\"}\n" MARK MARK "\n", "a/", 0, "");
+    TEXTS("json", MARK MARK "[{\"text\": \"a\"}]", "a/", 0, "");
 }
 
 /* What is not of a line is refused in any case. */
 static void test_whole_file(void **state)
 {
     static const char *const ends[] = {"jsonl", "txt"};
+    static const struct {
+        const char bytes[9], *name;
+    } other[] = {{"\xFF\xFE{\0", "UTF-16"},       {"\xFE\xFF\0{", "UTF-16"},
+                 {"{\0\"\0", "UTF-16"},           {"\0{\0\"", "UTF-16"},
+                 {"\xFF\xFE\0\0{\0\0", "UTF-32"}, {"\0\0\xFE\xFF\0\0\0{", "UTF-32"},
+                 {"{\0\0\0\"\0\0", "UTF-32"},     {"\0\0\0{\0\0\0\"", "UTF-32"}};
     struct err e = {0};
     struct doc d;
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        struct docs *r = opened(file(ends[i], "\xFF\xFE{\0", 4), DOCS_BAD_SKIP, &e);
+    for (size_t i = 0; i < 2 * sizeof other / sizeof *other; i++) {
+        const size_t n = other[i / 2].name[4] == '1' ? 4 : 8;
+        struct docs *r = opened(file(ends[i % 2], other[i / 2].bytes, n), DOCS_BAD_SKIP, &e);
 
         assert_non_null(r);
         assert_int_equal(docs_next(r, &d, &e), -1);
-        assert_non_null(strstr(e.text, "UTF-16"));
+        assert_non_null(strstr(e.text, other[i / 2].name));
         closed(&r);
     }
 }

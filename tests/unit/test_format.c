@@ -305,6 +305,23 @@ static void config_refused(const char *quantization, const char *word)
     json_destroy(&config);
 }
 
+/* Where others look too; NULL: it is plain. */
+static void place_refused(const char *text, const char *word)
+{
+    struct err e = {0};
+    struct json *config = json_parse(text, strlen(text), "test", &e);
+    struct format_reader *r;
+
+    assert_non_null(config);
+    r = format_open(config, "folder", NULL, &e);
+    assert_int_equal(!r, word != NULL);
+    format_close(&r);
+    if (word && !strstr(e.text, word))
+        fail_msg("'%s' does not say '%s'", e.text, word);
+    assert_int_equal(format_check_plain(config, "folder", &e), word ? -1 : 0);
+    json_destroy(&config);
+}
+
 static void refuses_configs(void **state)
 {
     (void)state;
@@ -315,6 +332,13 @@ static void refuses_configs(void **state)
                    "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, gguf, "
                    "ptq, fp8, mxfp4)");
     config_refused("{\"quant_method\": \"gptq\"}", "bits");
+    place_refused("{\"compression_config\": {\"quant_method\": \"gptq\"}}",
+                  "in compression_config:");
+    place_refused("{\"quantization_config\": null, \"text_config\": {\"quantization_config\": "
+                  "{\"quant_method\": \"fp8\"}}}",
+                  "in text_config.quantization_config:");
+    place_refused("{\"text_config\": {\"quantization_config\": null}, \"compression_config\": {}}",
+                  NULL);
 }
 
 int main(void)

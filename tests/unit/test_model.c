@@ -166,6 +166,84 @@ static void test_not_finite(void **state)
     temp_remove();
 }
 
+#define HEAD_N 320
+#define HEAD_K 64
+
+/* llama3 with a head in FP8, one scale for all of it, or with what that stands for. */
+static void write_head(const char *dir, int coded)
+{
+    static const char name[] = "lm_head.weight";
+    const uint64_t shape[] = {HEAD_N, HEAD_K}, one = 1;
+    const float scale = 0.25f;
+    uint8_t codes[HEAD_N * HEAD_K];
+    static float w[HEAD_N * HEAD_K];
+    struct err err = {0};
+    struct st_set *s = st_open_folder(CONFORMANCE "llama3", &err);
+    char path[128];
+    struct st_writer *out;
+
+    must(s);
+    for (size_t i = 0; i < HEAD_N * HEAD_K; i++)
+        codes[i] = (uint8_t)(i * 7 % 251 % 64 | (i & 1) << 7);
+    must(dtype_to_f32(DT_F8_E4M3, codes, HEAD_N * HEAD_K, w) == 0);
+    for (size_t i = 0; i < HEAD_N * HEAD_K; i++)
+        w[i] *= scale;
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    must(out = st_create(path, &err));
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->entries[i].name, name) != 0)
+            must(st_declare(out, s->entries[i].name, s->entries[i].dtype, s->entries[i].ndim,
+                            s->entries[i].shape, &err) == 0);
+    must(st_declare(out, name, coded ? DT_F8_E4M3 : DT_F32, 2, shape, &err) == 0);
+    must(!coded || st_declare(out, "lm_head.weight_scale", DT_F32, 1, &one, &err) == 0);
+    must(st_begin(out, &err) == 0);
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->entries[i].name, name) != 0)
+            must(st_copy(out, s->entries[i].name, s, &s->entries[i], &err) == 0);
+    must(st_put(out, name, coded ? (const void *)codes : w, coded ? sizeof codes : sizeof w,
+                &err) == 0);
+    must(!coded || st_put(out, "lm_head.weight_scale", &scale, sizeof scale, &err) == 0);
+    must(st_publish(&out, &err) == 0);
+    st_close(&s);
+}
+
+/* As others publish it: where the weight's name would be, and the config says what it is. */
+static void test_head_in_codes(void **state)
+{
+    const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6};
+    struct err err = {0};
+    struct json *config = json_read(CONFORMANCE "llama3/config.json", &err), *q = json_new_object();
+    float *logits[2];
+    char *text, path[128];
+    struct par *p;
+    struct model *m;
+
+    (void)state;
+    must(config && q);
+    for (int coded = 0; coded < 2; coded++) {
+        write_head(coded ? temp : temp_dir(), coded);
+        if (coded) {
+            must(json_set_text(q, "quant_method", "fp8") == 0);
+            must(json_set(config, "quantization_config", q) == 0);
+        }
+        must(text = json_print(config, 2, &err));
+        snprintf(path, sizeof path, "%s/config.json", temp);
+        must(fs_publish(path, text, strlen(text), &err) == 0);
+        free(text);
+        m = open_model(temp, 1, &p);
+        logits[coded] = run_logits(m, ids, 8);
+        model_close(&m);
+        par_close(&p);
+    }
+    assert_memory_equal(logits[0], logits[1], 8 * HEAD_N * sizeof **logits);
+    copy_config(CONFORMANCE "llama3", temp);
+    open_refused(temp, "'lm_head.weight' is quantized already, to F8_E4M3");
+    free(logits[0]);
+    free(logits[1]);
+    json_destroy(&config);
+    temp_remove();
+}
+
 static void test_wrong_calls(void **state)
 {
     struct par *p;
@@ -351,9 +429,13 @@ static void test_digest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_refused), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_wrong_calls),  cmocka_unit_test(test_tale),
-        cmocka_unit_test(test_tinystories),  cmocka_unit_test(test_threads_and_neighbours),
+        cmocka_unit_test(test_open_refused),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_head_in_codes),
+        cmocka_unit_test(test_wrong_calls),
+        cmocka_unit_test(test_tale),
+        cmocka_unit_test(test_tinystories),
+        cmocka_unit_test(test_threads_and_neighbours),
         cmocka_unit_test(test_digest),
     };
     struct err e = {0};

@@ -84,7 +84,7 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
     if (found < 0)
         return -1;
     if (!found)
-        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight' (is it quantized already?)",
+        return err_set(e, ERR_USE, "'%s' has no weights '%s.weight' (is it quantized already?)",
                        t->o->model, site->linear[i].name);
     if (!t->set)
         x = (struct st_entry){.dtype = DT_BF16, .ndim = 2, .shape = {N, K}, .bytes = 2 * N * K};
