@@ -27,14 +27,14 @@ static int refuse_given(const struct mixed *x, struct err *e)
     } no[] = {{"overrides", "makes such a file; single lines (--override) win over it"},
               {"record", "records the problems itself"},
               {"bits", "chooses the bits; --choose-bits says among which"}};
-    const size_t n = sizeof no / sizeof *no - (x->o->qr > 0 ? 1 : 0);
+    const size_t n = sizeof no / sizeof *no - (x->o->target.qr > 0 ? 1 : 0);
     const struct recipe *r = x->t->r;
 
     for (size_t i = 0; i < r->ngiven; i++)
         for (size_t k = 0; k < n; k++)
             if (strcmp(r->given[i].name, no[k].name) == 0)
                 return err_set(e, ERR_USE, "option '--%s': --%s %s", r->given[i].typed,
-                               mixed_target_name(x->o), no[k].why);
+                               allocate_target_name(&x->o->target), no[k].why);
     return 0;
 }
 
@@ -52,7 +52,7 @@ static int find_solver(struct mixed *x, struct err *e)
                   : err_set(e, ERR_USE,
                             "%s: --%s is for a recipe with one stage that solves, this has %zu: "
                             "ptq allocate does it step by step",
-                            x->t->r->path, mixed_target_name(x->o), n);
+                            x->t->r->path, allocate_target_name(&x->o->target), n);
 }
 
 /* As stored in all formats together: a code, and its share of scale and zero point. */
@@ -107,10 +107,10 @@ static int parse_widths(struct mixed *x, const struct sites *sites, struct err *
 
 static int take_widths(struct mixed *x, const struct sites *sites, struct err *e)
 {
-    const double about = x->o->kl > 0 ? mixed_bits(x, PASS_BITS) : x->o->bpw;
+    const double about = x->o->target.kl > 0 ? mixed_bits(x, PASS_BITS) : x->bpw;
     struct err why = {.kind = ERR_NONE};
 
-    if (x->o->qr > 0) {
+    if (x->o->target.qr > 0) {
         x->bits[x->count++] = x->first = (int)x->solve->core.bits;
         return 0;
     }
@@ -120,18 +120,21 @@ static int take_widths(struct mixed *x, const struct sites *sites, struct err *e
         return err_set(e, ERR_USE,
                        "--%s: of the widths --choose-bits %s only %zu can be stored, and two are "
                        "needed%s%s",
-                       mixed_target_name(x->o), x->o->widths, x->count, why.kind ? ": " : "",
-                       why.kind ? why.text : "");
+                       allocate_target_name(&x->o->target), x->o->widths, x->count,
+                       why.kind ? ": " : "", why.kind ? why.text : "");
     for (size_t i = 0; i < x->count; i++)
         if (i == 0 ||
             fabs(mixed_bits(x, x->bits[i]) - about) < fabs(mixed_bits(x, x->first) - about))
             x->first = x->bits[i];
-    return x->o->kl > 0 || mixed_bits(x, x->bits[0]) <= x->o->bpw
-               ? 0
-               : err_set(e, ERR_USE,
-                         "--target-bpw %.4g: %d bits with their scales take %.4g already: allow "
-                         "fewer bits, or a larger --group",
-                         x->o->bpw, x->bits[0], mixed_bits(x, x->bits[0]));
+    if (x->o->target.kl > 0 || mixed_bits(x, x->bits[0]) <= x->bpw)
+        return 0;
+    return err_set(e, ERR_USE,
+                   "--%s %.10g: %d bits with their scales take %.10g already: allow fewer bits, or "
+                   "a larger --group",
+                   allocate_target_name(&x->o->target), allocate_target_value(&x->o->target),
+                   x->bits[0],
+                   x->o->target.size ? ceil(mixed_bits(x, x->bits[0]) * x->weights / 8)
+                                     : mixed_bits(x, x->bits[0]));
 }
 
 static int start(struct mixed *x, struct err *e)
@@ -142,7 +145,8 @@ static int start(struct mixed *x, struct err *e)
     while (n > 1 && out[n - 1] == '/')
         n--;
     if (!n)
-        return err_set(e, ERR_USE, "--%s: the recipe has no --out", mixed_target_name(x->o));
+        return err_set(e, ERR_USE, "--%s: the recipe has no --out",
+                       allocate_target_name(&x->o->target));
     return (x->dir = mem_printf(e, "%.*s.mixed", (int)n, out)) &&
                    (x->problems = fs_join(x->dir, "problems.ptq", e)) &&
                    (x->choice = fs_join(x->dir, "choice.txt", e)) &&
@@ -229,7 +233,7 @@ static int step_losses(struct mixed *x, struct err *e)
     if (rc < 0 || step_width(x, x->first, 1, e) < 0)
         return -1;
     for (size_t i = 0; i < x->count && rc == 0; i++)
-        if (x->o->kl > 0)
+        if (x->o->target.kl > 0)
             rc = step_held(x, x->bits[i], e);
         else if (x->bits[i] != x->first)
             rc = step_width(x, x->bits[i], 0, e);
@@ -252,23 +256,33 @@ static int step_last(struct mixed *x, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
+static double weights_of(const struct sites *sites)
+{
+    double n = 0;
+
+    for (size_t i = 0; i < sites->count; i++)
+        for (size_t k = 0; k < sites->site[i].count; k++)
+            n += (double)sites->site[i].linear[k].rows * (double)sites->site[i].inputs;
+    return n;
+}
+
 static int check(struct mixed *x, const struct sites *sites, struct err *e)
 {
     const struct mixed_opts *o = x->o;
-    const char *name = mixed_target_name(o), *by = o->on       ? "--choose-on"
-                                                   : o->qr > 0 ? "--target-qr"
-                                                               : "--target-bpw";
+    const char *name = allocate_target_name(&o->target);
+    char by[32];
 
-    if ((o->bpw > 0) + (o->qr > 0) + (o->kl > 0) > 1)
-        return err_set(e, ERR_USE, "say one of --target-bpw, --target-qr and --max-kl");
+    snprintf(by, sizeof by, "--%s", o->on ? "choose-on" : name);
     if (!sites)
         return err_set(e, ERR_USE, "--%s: the recipe has no model", name);
-    if (o->kl > 0 && !o->on)
+    if (o->target.kl > 0 && !o->on)
         return err_set(e, ERR_USE, "--max-kl: divergence on which text? --choose-on FILE");
     if (restart_refuse_once(x->t, o->on, by, e) < 0)
         return -1;
     if (o->on && !fs_exists(o->on))
         return err_set(e, ERR_USE, "--choose-on: '%s' is not there", o->on);
+    x->weights = weights_of(sites);
+    x->bpw = allocate_target_bits(&o->target, x->weights);
     return refuse_given(x, e) == 0 && find_solver(x, e) == 0 ? take_widths(x, sites, e) : -1;
 }
 

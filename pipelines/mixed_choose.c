@@ -45,8 +45,8 @@ static int words_target(const struct mixed *x, struct words *w, struct err *e)
 {
     char value[32];
 
-    snprintf(value, sizeof value, "%.17g", mixed_target(x->o));
-    return words_option(w, mixed_target_name(x->o), value, e);
+    snprintf(value, sizeof value, "%.17g", allocate_target_value(&x->o->target));
+    return words_option(w, allocate_target_name(&x->o->target), value, e);
 }
 
 static char *try_path(const struct mixed *x, size_t n, const char *end, struct err *e)
@@ -94,7 +94,7 @@ static int choose(struct mixed *x, const struct way *by, size_t measured, const 
     rc = words_add(&w, "allocate", e) < 0 || words_target(x, &w, e) < 0 ||
                  words_option(&w, "score", by->score, e) < 0 ||
                  words_option(&w, "protect", by->protect, e) < 0 ||
-                 (by->learned && !(x->o->kl > 0) &&
+                 (by->learned && !(x->o->target.kl > 0) &&
                   (words_option(&w, "search", "explore", e) < 0 ||
                    words_option(&w, "seed", seed, e) < 0)) ||
                  words_measured(x, &w, measured, e) < 0 || words_option(&w, "out", file, e) < 0 ||
@@ -197,7 +197,7 @@ static void keep_least(struct tries *t, const struct divergence *d)
 /* Within a size or a share: the one that diverges least. */
 static int choose_least(struct mixed *x, struct err *e)
 {
-    const int one = x->o->bpw > 0 && mixed_bits(x, x->first) <= x->o->bpw;
+    const int one = x->bpw > 0 && mixed_bits(x, x->first) <= x->bpw;
     struct tries t = {.best = SIZE_MAX};
     struct divergence d;
     int rc = 0;
@@ -242,7 +242,7 @@ static int choose_width(struct mixed *x, struct err *e)
         free(dir);
         if (rc < 0)
             return -1;
-        if (d.kl > x->o->kl)
+        if (d.kl > x->o->target.kl)
             continue;
         x->first = x->bits[i];
         return choose_one(x, x->choice, e);
@@ -250,7 +250,7 @@ static int choose_width(struct mixed *x, struct err *e)
     return err_set(e, ERR_DATA,
                    "--max-kl %g: no choice that was measured on '%s' diverges so little, %d bits "
                    "everywhere by %.4g: allow more, or other --choose-bits",
-                   x->o->kl, x->o->on, x->bits[x->count - 1], d.kl);
+                   x->o->target.kl, x->o->on, x->bits[x->count - 1], d.kl);
 }
 
 /* The fewest bits that diverge no more: each choice that was measured says better which those
@@ -268,7 +268,7 @@ static int choose_kl(struct mixed *x, struct err *e)
         if ((rc = try_way(x, &by, &t, &d, e)) <= 0)
             break;
         bits = bits_said(x, t.count - 1, e);
-        if (d.kl <= x->o->kl && (t.best == SIZE_MAX || bits < t.bits)) {
+        if (d.kl <= x->o->target.kl && (t.best == SIZE_MAX || bits < t.bits)) {
             t.best = t.count - 1;
             t.bits = bits;
         }
@@ -285,7 +285,7 @@ static int choose_measured(struct mixed *x, struct err *e)
     if (rc == 0)
         rc = fs_mkdir(x->tries, e);
     if (rc == 0)
-        rc = x->o->kl > 0 ? choose_kl(x, e) : choose_least(x, e);
+        rc = x->o->target.kl > 0 ? choose_kl(x, e) : choose_least(x, e);
     return rc;
 }
 

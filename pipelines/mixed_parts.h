@@ -19,6 +19,8 @@ struct mixed {
     size_t count;
     int bits[WIDTHS_MAX]; /* to choose among, ascending */
     int first;            /* of the pass */
+    double weights;       /* of the linears of all sites */
+    double bpw;           /* bits a weight that the target leaves; 0: it is no size */
     char *dir, *problems, *choice, *tries;
     struct steps steps;
 };

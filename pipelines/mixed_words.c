@@ -8,9 +8,9 @@
 #include "../common/base/mem.h"
 #include "mixed_parts.h"
 
-static const char *const own_options[] = {"out",         "target-bpw", "target-qr",     "max-kl",
-                                          "choose-bits", "choose-on",  "choose-trials", "bits",
-                                          "record",      NULL};
+static const char *const own_options[] = {"out",    "target-bpw",  "target-size", "target-qr",
+                                          "max-kl", "choose-bits", "choose-on",   "choose-trials",
+                                          "bits",   "record",      NULL};
 static const char *const own_flags[] = {"overwrite", NULL};
 static const char *const no_names[] = {NULL};
 

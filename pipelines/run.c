@@ -35,7 +35,7 @@
 struct run_opts {
     int help, dry_run, keep, quiet, save_state;
     const char *log, *widths, *listen, *keys, *metrics;
-    double bpw, qr, kl;
+    struct allocate_target target;
     const char *on;
     int64_t trials;
     uint64_t reserve;
@@ -67,16 +67,18 @@ const struct opt run_rows[] = {
      .help = "with --listen: start when so many workers have joined", "0", 0, 1024},
     {"metrics", OPT_TEXT, AT(metrics), "ADDRESS:PORT",
      .help = "serve how far the run is to Prometheus, as 127.0.0.1:9090 (ptq metrics)"},
-    {"target-bpw", OPT_REAL, AT(bpw), "BITS",
+    {"target-bpw", OPT_REAL, AT(target.bpw), "BITS",
      .help = "choose the bits of every site, so that a weight takes so many on average, from what "
              "each loses in a first pass; two passes in all, what the first found stays in "
              "OUT.mixed",
      .min = .5, .max = 16},
-    {"target-qr", OPT_REAL, AT(qr), "SHARE",
+    {"target-size", OPT_SIZE, AT(target.size), "BYTES",
+     .help = "the same as bytes of the linears of all blocks"},
+    {"target-qr", OPT_REAL, AT(target.qr), "SHARE",
      .help = "the same for which sites are quantized, to --bits: this share of the weights, at "
              "least, the others stay as they are",
      .min = .001, .max = 1},
-    {"max-kl", OPT_REAL, AT(kl), "NATS",
+    {"max-kl", OPT_REAL, AT(target.kl), "NATS",
      .help = "the same for as few bits as diverge from the model no more than this, measured on "
              "--choose-on",
      .min = 1e-9, .max = 1e3},
@@ -328,12 +330,8 @@ static void prepared_release(struct prepared *x)
 
 static struct mixed_opts mixed_opts(const struct run_opts *o)
 {
-    return (struct mixed_opts){.bpw = o->bpw,
-                               .qr = o->qr,
-                               .kl = o->kl,
-                               .widths = o->widths,
-                               .on = o->on,
-                               .trials = (size_t)o->trials};
+    return (struct mixed_opts){
+        .target = o->target, .widths = o->widths, .on = o->on, .trials = (size_t)o->trials};
 }
 
 static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
@@ -342,7 +340,7 @@ static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
     struct prepared x;
     int rc = prepare(&x, o, t, "SOCKETS", 0, e);
 
-    if (rc == 0 && mixed_wanted(&mixed))
+    if (rc == 0 && allocate_target_count(&mixed.target, e) > 0)
         rc = mixed_check(&mixed, t, x.known ? &x.sites : NULL, e);
     if (rc == 0)
         print_plan(x.plan);
@@ -362,10 +360,10 @@ static int run_several(const struct run_opts *o, struct route *t, const char *re
     mixed.recipe = recipe;
     mixed.argc = argc;
     mixed.argv = argv;
-    if (rc == 0 && mixed_wanted(&mixed))
+    if (rc == 0 && allocate_target_count(&mixed.target, e) > 0)
         rc = best_wanted(t->r, e)
                  ? err_set(e, ERR_USE, "--%s: a search is at one width: --search none",
-                           mixed_target_name(&mixed))
+                           allocate_target_name(&mixed.target))
                  : mixed_run(&mixed, t, x.known ? &x.sites : NULL, e);
     else if (rc == 0)
         rc = best_run(&best, t, x.known ? &x.config : NULL, e);
@@ -489,12 +487,13 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
         return -1;
     if (!o->listen && (o->keys || o->hosts))
         return err_set(e, ERR_USE, "--%s goes with --listen", o->keys ? "keys" : "hosts");
-    choice = o->bpw > 0 || o->qr > 0 || o->kl > 0;
+    if ((choice = allocate_target_count(&o->target, e)) < 0)
+        return -1;
     if (!choice && (o->on || strcmp(o->widths, WIDTHS) != 0))
         return err_set(e, ERR_USE, "--%s goes with --target-bpw%s",
                        o->on ? "choose-on" : "choose-bits",
                        o->on ? ", --target-qr or --max-kl" : " or --max-kl");
-    if (o->qr > 0 && strcmp(o->widths, WIDTHS) != 0)
+    if (o->target.qr > 0 && strcmp(o->widths, WIDTHS) != 0)
         return err_set(e, ERR_USE, "--target-qr quantizes to --bits: --choose-bits is not for it");
     if (!o->on && o->trials != strtol(TRIALS, NULL, 10))
         return err_set(e, ERR_USE, "--choose-trials goes with --choose-on");

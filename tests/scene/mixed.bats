@@ -17,7 +17,7 @@ setup() {
 }
 
 words() { # MORE...: of a run that chooses between 3 and 4 bits
-    echo run gptq --model "$M" --data "$IDS" --out mix --tokens 256 --length 64 --group 32 --choose-bits 3,4 --target-bpw 4 "$@"
+    echo run gptq --model "$M" --data "$IDS" --out mix --tokens 256 --length 64 --group 32 --choose-bits 3,4 ${TARGET:---target-bpw 4} "$@"
 }
 
 sums() { # DIR
@@ -47,11 +47,13 @@ sums() { # DIR
     ptq plan --model "$M" --length 64 --group 32 --target-bpw 4 --losses mix.mixed/w3 --losses mix.mixed/w4 --json 2>said | jq -e '.bits <= 4 and .bits > 3.8'
     grep -q 'bits a weight (target 4.0000)' said
 
-    # another target needs no further pass; the same one has the same bytes
+    # another target needs no further pass; the same one, said as a size, has the same bytes
     mv mix first
-    run -0 ptq $(words)
-    [[ $output == *'step 1 of 4, done before'*'step 2 of 4, done before'* ]]
+    size=$(jq -s '[.[] | select(.record == "site") | .inputs as $K | .linears[] | .rows * $K] | add / 2' first/.ptqflow/journal.jsonl)
+    run -0 ptq $(TARGET="--target-size $size" words)
+    [[ $output == *'step 1 of 4, done before'*'step 2 of 4, done before'*'(target 4.0000)'* ]]
     diff <(sums first) <(sums mix)
+    diff <(grep '^  b[0-9]' plan) <(ptq plan --model "$M" --length 64 --group 32 --target-size "$size" --out mix | grep '^  b[0-9]')
 }
 
 @test "choices are measured on a text, later ones by what earlier ones showed, and the one that diverges least is followed" {
@@ -123,9 +125,11 @@ sums() { # DIR
     run -100 ptq $(words --choose-on nowhere.jsonl)
     [[ $output == *"--choose-on: 'nowhere.jsonl' is not there"* ]]
     run -100 ptq $(words --max-kl .1)
-    [[ $output == *'say one of --target-bpw, --target-qr and --max-kl'* ]]
-    run -100 ptq plan --model "$M" --target-bpw 3 --target-qr .5
-    [[ $output == *'say one of --target-bpw, --target-qr and --max-kl'* ]]
+    [[ $output == *'say one of --target-bpw, --target-size, --target-qr and --max-kl'* ]]
+    run -100 ptq $(TARGET="--target-size 1K" words)
+    [[ $output == *'--target-size 1024: 3 bits with their scales take '*' already'* ]]
+    run -100 ptq plan --model "$M" --target-bpw 3 --target-size 1M
+    [[ $output == *'say one of --target-bpw, --target-size, --target-qr and --max-kl'* ]]
     run -100 ptq $(words --choose-trials 3)
     [[ $output == *'--choose-trials goes with --choose-on'* ]]
     run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --group 32 --max-kl .1
@@ -135,7 +139,7 @@ sums() { # DIR
     run -100 ptq $(words --format awq)
     [[ $output == *'of the widths --choose-bits 3,4 only 1 can be stored'* ]]
     run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 2.2
-    [[ $output == *'2 bits with their scales take 2.562 already'* ]]
+    [[ $output == *'2 bits with their scales take 2.5625 already'* ]]
     run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 3 --choose-bits 4,3
     [[ $output == *"'4,3' is no list of widths"* ]]
     [ ! -e mix.mixed ]

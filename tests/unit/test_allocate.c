@@ -167,7 +167,7 @@ static void test_max_kl(void **state)
 
             x.mark[x.a.marks] = (struct allocate_mark){loss, 2 * loss - log(100), 1};
         }
-        x.a.o.kl = most * most / 100;
+        x.a.o.target.kl = most * most / 100;
         best = least_cost(&x, 0, most);
         rc = allocate_kl_solve(&x.a, x.class, &err);
         none += best == UINT64_MAX;
@@ -178,7 +178,7 @@ static void test_max_kl(void **state)
         }
         assert_true(x.a.result.cost == best && x.a.budget == best);
         assert_true(fabs(x.a.foreseen / (x.a.result.loss * x.a.result.loss / 100) - 1) < 1e-9);
-        assert_true(x.a.foreseen <= x.a.o.kl * (1 + 1e-9));
+        assert_true(x.a.foreseen <= x.a.o.target.kl * (1 + 1e-9));
     }
     assert_true(none > 0 && none < 300);
 }

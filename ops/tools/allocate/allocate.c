@@ -23,7 +23,7 @@ static int is_end(const struct allocate *a, const struct unit *u)
 
 uint64_t allocate_price(const struct allocate *a, const struct unit *u, const struct candidate *c)
 {
-    if (a->o.qr > 0.0)
+    if (a->o.target.qr > 0.0)
         return c->kept ? (uint64_t)u->weights : 0;
     return c->cost;
 }
@@ -54,7 +54,7 @@ double allocate_run_loss(const struct allocate *a, size_t r)
 /* Is run r as it is within the target? A share to quantize leaves that to the choice. */
 static int within(const struct allocate *a, size_t r)
 {
-    return a->o.qr > 0.0 || allocate_run_cost(a, r) <= a->budget;
+    return a->o.target.qr > 0.0 || allocate_run_cost(a, r) <= a->budget;
 }
 
 /* The dearest run that is within the target as it is; SIZE_MAX: none. */
@@ -83,7 +83,7 @@ static int unit_prepare(const struct allocate *a, struct unit *u, struct err *e)
  * run `least`, so that what that run is stays a choice. */
 static void unit_items(const struct allocate *a, struct unit *u, size_t least)
 {
-    const int keep = a->o.keep || a->o.qr > 0.0;
+    const int keep = a->o.keep || a->o.target.qr > 0.0;
     const uint64_t from =
         a->o.protect && least != SIZE_MAX && is_end(a, u) ? u->candidate[least].cost : 0;
 
@@ -109,9 +109,9 @@ static int names_copy(struct allocate *a, const char *const *runs, size_t count,
 
 static uint64_t target(const struct allocate *a)
 {
-    const double budget = a->o.qr > 0.0 ? (1.0 - a->o.qr) * a->weights
-                          : a->o.size   ? 8.0 * (double)a->o.size
-                                        : a->o.bpw * a->weights;
+    const struct allocate_target *t = &a->o.target;
+    const double budget =
+        (t->qr > 0.0 ? 1.0 - t->qr : allocate_target_bits(t, a->weights)) * a->weights;
 
     return budget < 9e18 ? (uint64_t)(budget * (1 + 1e-12)) : UINT64_MAX / 2;
 }
@@ -130,9 +130,9 @@ static int open_runs(struct allocate *a, const char *const *runs, size_t count, 
     for (size_t i = 0; i < a->units; i++)
         a->weights += a->unit[i].weights;
     a->budget = target(a);
-    if ((a->o.kl > 0.0 || a->o.nmeasured) && allocate_figures(a, e) < 0)
+    if ((a->o.target.kl > 0.0 || a->o.nmeasured) && allocate_figures(a, e) < 0)
         return -1;
-    if (a->o.kl > 0.0 && allocate_kl_read(a, e) < 0)
+    if (a->o.target.kl > 0.0 && allocate_kl_read(a, e) < 0)
         return -1;
     for (size_t i = 0; i < a->units; i++)
         if (unit_prepare(a, &a->unit[i], e) < 0)
@@ -193,10 +193,10 @@ int allocate_solve(struct allocate *a, struct knapsack_class *class, struct err 
 
 static int too_little(const struct allocate *a, struct err *e)
 {
-    if (a->o.qr > 0.0)
+    if (a->o.target.qr > 0.0)
         return err_set(e, ERR_USE,
                        "no choice quantizes a share of %.4g: the runs keep more themselves",
-                       a->o.qr);
+                       a->o.target.qr);
     return err_set(e, ERR_USE,
                    "the target is %.4g bits a weight, and the least that these runs allow is "
                    "%.4g: add a run with fewer bits",
@@ -211,14 +211,14 @@ int allocate_run(struct allocate *a, struct err *e)
     a->foreseen = NAN;
     a->choice = mem_array(a->units, sizeof *a->choice, e);
     if (class && a->choice) {
-        rc = a->o.kl > 0.0          ? allocate_kl_solve(a, class, e)
+        rc = a->o.target.kl > 0.0   ? allocate_kl_solve(a, class, e)
              : a->runs > a->offered ? allocate_explore(a, class, e)
                                     : allocate_solve(a, class, e);
         if (rc == 0 && a->o.search == ALLOCATE_RANDOM)
             rc = allocate_random(a, e);
         else if (rc == 0)
             rc = allocate_second(a, class, e);
-        else if (e->kind == ERR_USE && !(a->o.kl > 0.0))
+        else if (e->kind == ERR_USE && !(a->o.target.kl > 0.0))
             too_little(a, e);
     }
     free(class);

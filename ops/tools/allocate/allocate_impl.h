@@ -79,7 +79,7 @@ int allocate_learn(const struct allocate *a, struct rng *rng, double *weight, st
  * is none of the measured ones */
 int allocate_explore(struct allocate *a, struct knapsack_class *class, struct err *e);
 /* allocate_kl.c: what was measured of the runs; the least budget whose best choice is foreseen to
- * diverge by no more than a->o.kl, and that choice */
+ * diverge by no more than a->o.target.kl, and that choice */
 int allocate_kl_read(struct allocate *a, struct err *e);
 int allocate_kl_solve(struct allocate *a, struct knapsack_class *class, struct err *e);
 /* allocate_random.c: in place of the best choice the best of some random ones; it is known that

@@ -142,7 +142,7 @@ static int enough(struct allocate *a, struct knapsack_class *class, uint64_t bud
 
 int allocate_kl_solve(struct allocate *a, struct knapsack_class *class, struct err *e)
 {
-    const double most = loss_at(a, a->o.kl) * (1 + 1e-12); /* logarithms round */
+    const double most = loss_at(a, a->o.target.kl) * (1 + 1e-12); /* logarithms round */
     uint64_t low = 0, high = dearest(a);
     int rc = enough(a, class, high, most, e);
 
@@ -151,7 +151,7 @@ int allocate_kl_solve(struct allocate *a, struct knapsack_class *class, struct e
                       : err_set(e, ERR_USE,
                                 "--max-kl %g: even the most bits that these runs allow are "
                                 "foreseen to diverge by %.4g: add a run with more bits, or --keep",
-                                a->o.kl, kl_at(a, a->result.loss));
+                                a->o.target.kl, kl_at(a, a->result.loss));
     for (high = a->result.cost; high - low > 1;) {
         const uint64_t middle = low + (high - low) / 2;
 

@@ -15,16 +15,17 @@ static const struct opt_choice protections[] = {{"none", 0}, {"ends", 1}, {NULL,
 
 #define AT(field) offsetof(struct allocate_command, field)
 static const struct opt rows[] = {
-    {"target-bpw", OPT_REAL, AT(core.bpw), "BITS",
+    {"target-bpw", OPT_REAL, AT(core.target.bpw), "BITS",
      .help = "bits a weight on average, over the linears of all blocks, scales and zero points "
              "counted",
      .min = .5, .max = 16},
-    {"target-size", OPT_SIZE, AT(core.size), "BYTES", .help = "the same as bytes of those linears"},
-    {"target-qr", OPT_REAL, AT(core.qr), "SHARE",
+    {"target-size", OPT_SIZE, AT(core.target.size), "BYTES",
+     .help = "the same as bytes of those linears"},
+    {"target-qr", OPT_REAL, AT(core.target.qr), "SHARE",
      .help = "the share of these weights that is quantized; the others stay as they are, at 16 "
              "bits a weight",
      .min = .001, .max = 1},
-    {"max-kl", OPT_REAL, AT(core.kl), "NATS",
+    {"max-kl", OPT_REAL, AT(core.target.kl), "NATS",
      .help = "as few bits as are foreseen to diverge no more, by the kept figures of the runs "
              "(ptq eval --keep-figures)",
      .min = 1e-9, .max = 1e3},
@@ -62,14 +63,14 @@ static const struct opt rows[] = {
 static int check(const struct stage *s, struct err *e)
 {
     const struct allocate_command *c = s->own;
+    const int targets = allocate_target_count(&c->core.target, e);
 
-    const int targets =
-        (c->core.bpw > 0.0) + (c->core.size > 0) + (c->core.qr > 0.0) + (c->core.kl > 0.0);
-
-    if (targets != 1)
-        return err_set(e, ERR_USE,
-                       "say one of --target-bpw, --target-size, --target-qr and --max-kl");
-    if (c->core.kl > 0.0 && c->core.search != ALLOCATE_EXACT)
+    if (targets < 1)
+        return targets < 0
+                   ? -1
+                   : err_set(e, ERR_USE,
+                             "which target: --target-bpw, --target-size, --target-qr or --max-kl?");
+    if (c->core.target.kl > 0.0 && c->core.search != ALLOCATE_EXACT)
         return err_set(e, ERR_USE,
                        "--search %s: within a --target-bpw or --target-size, not for --max-kl",
                        c->core.search == ALLOCATE_RANDOM ? "random" : "explore");

@@ -109,10 +109,11 @@ void allocate_print(const struct allocate *a, FILE *f)
     double qb, qr = shares(a, &qb);
 
     fprintf(f, "# %.4f bits a weight", bits_of(a, a->choice));
-    if (a->o.qr > 0.0)
-        fprintf(f, " (target: a share of %.4g quantized)", a->o.qr);
-    else if (a->o.kl > 0.0)
-        fprintf(f, " (target: KL %.4g; %.4g foreseen, to be measured)", a->o.kl, a->foreseen);
+    if (a->o.target.qr > 0.0)
+        fprintf(f, " (target: a share of %.4g quantized)", a->o.target.qr);
+    else if (a->o.target.kl > 0.0)
+        fprintf(f, " (target: KL %.4g; %.4g foreseen, to be measured)", a->o.target.kl,
+                a->foreseen);
     else
         fprintf(f, " (target %.4f)", (double)a->budget / a->weights);
     fprintf(f, ", %s%s %.6g; no choice has less than %.6g\n",
@@ -156,9 +157,9 @@ int allocate_print_json(const struct allocate *a, FILE *f, struct err *e)
         bad = json_push(list, unit_json(a, i));
     bad = bad || json_set_text(j, "model", a->model) ||
           json_set_real(j, "bpw", bits_of(a, a->choice)) ||
-          (!(a->o.qr > 0.0) && json_set_real(j, "target", (double)a->budget / a->weights)) ||
+          (!(a->o.target.qr > 0.0) && json_set_real(j, "target", (double)a->budget / a->weights)) ||
           json_set_real(j, "qr", qr) || json_set_real(j, "qb", qb) ||
-          (a->o.kl > 0.0 && json_set_real(j, "kl_foreseen", a->foreseen)) ||
+          (a->o.target.kl > 0.0 && json_set_real(j, "kl_foreseen", a->foreseen)) ||
           json_set_real(j, "loss", scaled(a, a->result.loss)) ||
           json_set_real(j, "bound", scaled(a, a->result.bound)) ||
           (a->second && (json_set_real(j, "runner_up_bpw", bits_of(a, a->second)) ||

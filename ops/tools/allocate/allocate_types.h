@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "allocate_target.h"
 
 /* What is to be least in sum, of the linears: their losses; the relative ones times their weights;
  * the rounding of the weights alone (MixQuant, arXiv 2309.17341), relative, times their weights;
@@ -14,11 +15,8 @@ enum allocate_search { ALLOCATE_EXACT, ALLOCATE_RANDOM, ALLOCATE_EXPLORE };
 
 struct allocate_opts {
     enum allocate_score score;
-    double bpw;    /* bits a weight of all linears; 0: not said */
-    uint64_t size; /* bytes of all linears; 0: not said */
-    double qr;     /* share of the weights that is quantized, the others kept; 0: not said */
-    double kl;     /* the most divergence that may be foreseen; 0: not said */
-    int protect;   /* the first and the last block get no fewer bits than the dearest run within
+    struct allocate_target target; /* kl: may be foreseen */
+    int protect; /* the first and the last block get no fewer bits than the dearest run within
                       the target gives them */
     const char *site_weights; /* file; NULL: all 1 */
     /* finished runs whose divergence was measured on one text, beside those that are chosen among:

@@ -77,13 +77,9 @@ static int runs_all(struct runs *r, const struct opt_texts *dirs, const char *ou
 }
 
 /* As ptq allocate prints it; NULL on error. */
-static char *choose(const struct choice_target *target, const struct runs *r, struct err *e)
+static char *choose(const struct allocate_target *target, const struct runs *r, struct err *e)
 {
-    const struct allocate_opts o = {.score = ALLOCATE_RELATIVE,
-                                    .bpw = target->bpw,
-                                    .qr = target->qr,
-                                    .kl = target->kl,
-                                    .protect = 1};
+    const struct allocate_opts o = {.score = ALLOCATE_RELATIVE, .target = *target, .protect = 1};
     struct allocate *a = allocate_open((const char *const *)r->dir, r->count, &o, e);
     char *text = NULL;
     size_t n = 0;
@@ -102,7 +98,7 @@ static char *choose(const struct choice_target *target, const struct runs *r, st
     return text;
 }
 
-int choice_make(const struct choice_target *target, const struct opt_texts *dirs, const char *out,
+int choice_make(const struct allocate_target *target, const struct opt_texts *dirs, const char *out,
                 const struct opt_texts *command, struct overrides *lines, char **text,
                 struct err *e)
 {

@@ -200,16 +200,14 @@ static int print_hosts(const struct plan_command *c, const struct preview *p,
     return 0;
 }
 
-static int check_target(const struct choice_target *t, int slide, struct err *e)
+static int check_target(const struct allocate_target *t, int slide, struct err *e)
 {
-    const int targets = (t->bpw > 0) + (t->qr > 0) + (t->kl > 0);
+    const int targets = allocate_target_count(t, e);
 
-    if (targets > 1)
-        return err_set(e, ERR_USE, "say one of --target-bpw, --target-qr and --max-kl");
-    return targets && slide ? err_set(e, ERR_USE,
-                                      "--target-bpw, --target-qr and --max-kl choose for solvers: "
-                                      "ptq-slide has one width")
-                            : 0;
+    return targets > 0 && slide
+               ? err_set(e, ERR_USE, "--%s chooses for solvers: ptq-slide has one width",
+                         allocate_target_name(t))
+               : targets;
 }
 
 static int plan(const struct plan_command *c, const struct preview_base *base,
@@ -218,11 +216,10 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     struct subject x = {.o.base = *base};
     struct preview p = {.sites = 0};
     struct chosen chosen = {.lines = OVERRIDES_NONE};
-    const int choosing = c->target.bpw > 0 || c->target.qr > 0 || c->target.kl > 0;
-    int rc;
+    int rc, choosing;
 
     if (subject_find(t, &x, e) < 0 || check_hosts(c, x.planned.slide != NULL, e) < 0 ||
-        check_target(&c->target, x.planned.slide != NULL, e) < 0)
+        (choosing = check_target(&c->target, x.planned.slide != NULL, e)) < 0)
         return -1;
     rc = choosing ? choose(c, t, &x.planned, &chosen, e) : 0;
     if (rc == 0 && choosing)

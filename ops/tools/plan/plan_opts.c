@@ -25,6 +25,8 @@ static const struct opt rows[] = {
      .help = "print what ptq run --target-bpw would choose by the losses of earlier runs, with the "
              "runner-up, and plan that",
      .min = .5, .max = 16},
+    {"target-size", OPT_SIZE, AT(target.size), "BYTES",
+     .help = "the same for ptq run --target-size"},
     {"target-qr", OPT_REAL, AT(target.qr), "SHARE",
      .help = "the same for ptq run --target-qr (by the losses at one width)", .min = .001,
      .max = 1},

@@ -15,7 +15,7 @@ struct plan_command {
     uint64_t reserve;
     const char *log;
     struct line_opts line;
-    struct choice_target target; /* all 0: nothing is chosen */
+    struct allocate_target target; /* all 0: nothing is chosen */
     double core;
     int64_t hosts;
     const char *like;
