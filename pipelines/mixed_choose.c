@@ -17,7 +17,7 @@
 static const struct way {
     const char *name, *score, *protect; /* score NULL: the same bits everywhere */
     int learned;                        /* by what was measured */
-} ways[] = {{"relative losses", "relative", "ends", 0},
+} ways[] = {{"relative losses", "agreed", "ends", 0},
             {"the same bits everywhere", NULL, NULL, 0},
             {"round-off", "round-off", "ends", 0},
             {"relative losses, no block protected", "relative", "none", 0}},

@@ -5,7 +5,7 @@
 # for each target every way of choosing is measured, a random choice with three seeds. What is done is not done again: the command may be stopped
 # and given again. OUT/allocate.md is the table.
 #   PTQ_ALLOCATE_GROUP (64; several: a choice takes any of them)  PTQ_ALLOCATE_TARGETS (2.8 3.8; what 3 and 4 bits in these groups take comes with them)
-#   PTQ_ALLOCATE_WAYS (relative loss round-off trace site block random50 random; uniform comes with them)  PTQ_ALLOCATE_PROTECT (ends none)
+#   PTQ_ALLOCATE_WAYS (agreed relative loss round-off trace site block random50 random; uniform comes with them)  PTQ_ALLOCATE_PROTECT (ends none)
 #   PTQ_ALLOCATE_DRAWS (3: of random)  PTQ_ALLOCATE_SENSE (512x8: windows and their number, of the calibration text, that site and block are measured on)
 #   PTQ_ALLOCATE_TOKENS (16384)  PTQ_ALLOCATE_LENGTH (512)  PTQ_ALLOCATE_WINDOWS (32)
 set -eu
@@ -70,7 +70,7 @@ for job in "$@"; do
         done
     done
     for target in $targets ${PTQ_ALLOCATE_TARGETS-2.8 3.8}; do
-        for way in ${PTQ_ALLOCATE_WAYS:-relative loss round-off trace site block random50 random}; do
+        for way in ${PTQ_ALLOCATE_WAYS:-agreed relative loss round-off trace site block random50 random}; do
             case $way in
             random50) cell "$target" "best of 50 random" 0 --search random --trials 50 ;;
             random)

@@ -70,6 +70,13 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     mkdir -p older/.ptqflow && cp j older/.ptqflow/journal.jsonl
     run -100 --separate-stderr ptq allocate --target-bpw 3 --score round-off w2 older
     [[ $stderr == *'has no round-off: a run of this version has'* ]]
+    ptq allocate --target-bpw 3 --json w2 older | jq -e '.by == "relative loss" and (has("against") | not)' # no second score disagrees
+    # what is better by the relative loss alone is not followed
+    mkdir -p apart/.ptqflow
+    jq -c 'if .record == "site" then .linears |= map(.rel_loss /= 1000) else . end' w2/.ptqflow/journal.jsonl >apart/.ptqflow/journal.jsonl
+    ptq allocate --target-bpw 3.2969 --protect none --score relative --json apart w3 w4 | jq -e '[.sites[].bits] | index(2) != null'
+    ptq allocate --target-bpw 3.2969 --protect none --json apart w3 w4 | jq -e '.against == "w3" and ([.sites[].bits] | index(3) != null)'
+    ptq allocate --target-bpw 3.2969 --protect none apart w3 w4 | grep -q "^# the relative loss alone chooses otherwise, which by the round-off is worse than 'w3' throughout"
 }
 
 @test "a share to quantize, and a divergence not to be passed" {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_allocate - the runner-up of a choice, and the fewest bits that are foreseen to diverge no
- * more, against every choice of small instances. */
+ * more, against every choice of small instances; a choice that two scores agree on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -183,10 +183,79 @@ static void test_max_kl(void **state)
     assert_true(none > 0 && none < 300);
 }
 
+struct both {
+    double loss, other;
+};
+
+static struct both sums(const struct measured *x, struct candidate from[UNITS][ITEMS + 1],
+                        size_t run)
+{
+    struct both sum = {0, 0};
+
+    for (size_t k = 0; k < x->a.units; k++) {
+        const size_t r = run < ITEMS ? run : x->of[k][x->choice[k]];
+
+        sum.loss += from[k][r].loss;
+        sum.other += from[k][r].other;
+    }
+    return sum;
+}
+
+/* Whatever is chosen: by both scores no worse than the run that fits. */
+static void test_agree(void **state)
+{
+    static struct measured x;
+    static struct candidate from[UNITS][ITEMS + 1];
+    size_t kept = 0, others = 0, runs = 0;
+    struct rng rng;
+
+    (void)state;
+    rng_seed(&rng, 7, 0);
+    for (int n = 0; n < 600; n++) {
+        struct err err = {0};
+        struct both one, two;
+        size_t first[UNITS], run;
+
+        measured_make(&x, &rng);
+        for (size_t k = 0; k < x.a.units; k++)
+            for (size_t r = 0; r < ITEMS; r++) {
+                struct candidate *c = &x.candidate[k][r];
+
+                c->loss = (.5 + rng_unit(&rng)) / (double)c->cost;
+                c->other = (.5 + rng_unit(&rng)) / (double)c->cost;
+            }
+        memcpy(from, x.candidate, sizeof from);
+        x.a.against = SIZE_MAX;
+        x.a.budget = allocate_run_cost(&x.a, 0);
+        run = allocate_best_run(&x.a);
+        assert_int_equal(allocate_solve(&x.a, x.class, &err), 0);
+        memcpy(first, x.choice, sizeof first);
+        one = sums(&x, from, ITEMS);
+        assert_int_equal(allocate_agree(&x.a, x.class, &err), 0);
+        two = sums(&x, from, ITEMS);
+        assert_true(x.a.result.cost <= x.a.budget);
+        assert_true(two.loss <= sums(&x, from, run).loss * (1 + 1e-9));
+        assert_true(two.other <= sums(&x, from, run).other * (1 + 1e-9));
+        if (x.a.against == SIZE_MAX) {
+            assert_memory_equal(first, x.choice, x.a.units * sizeof *first);
+            kept++;
+            continue;
+        }
+        assert_true(x.a.against == run && one.other > sums(&x, from, run).other);
+        assert_true(fabs(x.a.result.loss - (x.a.by == ALLOCATE_ROUND_OFF ? two.other : two.loss)) <
+                    1e-12);
+        others += x.a.by == ALLOCATE_ROUND_OFF;
+        runs += x.a.by == ALLOCATE_RELATIVE;
+        for (size_t k = 0; x.a.by == ALLOCATE_RELATIVE && k < x.a.units; k++)
+            assert_int_equal(x.of[k][x.choice[k]], run);
+    }
+    assert_true(kept > 50 && others > 20 && runs > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_runner_up),
-                                       cmocka_unit_test(test_max_kl)};
+                                       cmocka_unit_test(test_max_kl), cmocka_unit_test(test_agree)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

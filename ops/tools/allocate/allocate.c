@@ -57,8 +57,7 @@ static int within(const struct allocate *a, size_t r)
     return a->o.target.qr > 0.0 || allocate_run_cost(a, r) <= a->budget;
 }
 
-/* The dearest run that is within the target as it is; SIZE_MAX: none. */
-static size_t best_run(const struct allocate *a)
+size_t allocate_best_run(const struct allocate *a)
 {
     size_t best = SIZE_MAX;
 
@@ -148,6 +147,8 @@ struct allocate *allocate_open(const char *const *runs, size_t count, const stru
     if (!a)
         return NULL;
     a->o = *o;
+    a->by = o->score == ALLOCATE_AGREED ? ALLOCATE_RELATIVE : o->score;
+    a->against = SIZE_MAX;
     if (open_runs(a, runs, count, e) < 0)
         allocate_close(&a);
     return a;
@@ -182,7 +183,7 @@ void allocate_close(struct allocate **a)
 
 int allocate_solve(struct allocate *a, struct knapsack_class *class, struct err *e)
 {
-    const size_t least = best_run(a);
+    const size_t least = allocate_best_run(a);
 
     for (size_t i = 0; i < a->units; i++) {
         unit_items(a, &a->unit[i], least);
@@ -203,6 +204,13 @@ static int too_little(const struct allocate *a, struct err *e)
                    (double)a->budget / a->weights, (double)a->result.cost / a->weights);
 }
 
+/* Is a second score to agree? What was measured, and random choices, go by the first alone. */
+static int asks(const struct allocate *a)
+{
+    return a->o.score == ALLOCATE_AGREED && a->o.search == ALLOCATE_EXACT &&
+           !(a->o.target.kl > 0.0) && a->runs == a->offered;
+}
+
 int allocate_run(struct allocate *a, struct err *e)
 {
     struct knapsack_class *class = mem_array(a->units, sizeof *class, e);
@@ -214,6 +222,8 @@ int allocate_run(struct allocate *a, struct err *e)
         rc = a->o.target.kl > 0.0   ? allocate_kl_solve(a, class, e)
              : a->runs > a->offered ? allocate_explore(a, class, e)
                                     : allocate_solve(a, class, e);
+        if (rc == 0 && asks(a))
+            rc = allocate_agree(a, class, e);
         if (rc == 0 && a->o.search == ALLOCATE_RANDOM)
             rc = allocate_random(a, e);
         else if (rc == 0)

@@ -18,6 +18,7 @@ struct candidate {
     const char *grid; /* of the list of grids */
     size_t linears;   /* seen so far, of the run */
     double loss, tokens;
+    double other;  /* by the score that is to agree; else 0 */
     uint64_t cost; /* bits */
     double scales;
 };
@@ -57,6 +58,8 @@ struct allocate {
     size_t *second; /* the same of the best choice but for that one; NULL: there is none; owned */
     struct knapsack_result runner_up;
     int several_grids, learned;
+    enum allocate_score by; /* what result.loss is */
+    size_t against; /* the run that what the relative loss chose was found worse than; SIZE_MAX */
 };
 
 const char *allocate_score_name(enum allocate_score score);
@@ -67,8 +70,12 @@ double allocate_loss(const struct unit *u, const struct candidate *c);
 /* Bits of the whole model, and the sum of losses, as run r has it. */
 uint64_t allocate_run_cost(const struct allocate *a, size_t r);
 double allocate_run_loss(const struct allocate *a, size_t r);
+/* The dearest run that is within the target as it is; SIZE_MAX: none. */
+size_t allocate_best_run(const struct allocate *a);
 /* The best choice within a->budget into a->choice; the items are those that this budget leaves. */
 int allocate_solve(struct allocate *a, struct knapsack_class *class, struct err *e);
+/* allocate_agree.c: a choice by the relative losses was made; keeps it, or makes another. */
+int allocate_agree(struct allocate *a, struct knapsack_class *class, struct err *e);
 /* allocate_figures.c: the divergence that each run keeps into a->kl; those that have one are of the
  * same text and windows. */
 int allocate_figures(struct allocate *a, struct err *e);

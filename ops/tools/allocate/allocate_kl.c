@@ -58,7 +58,7 @@ static int check_marks(struct allocate *a, struct err *e)
             return err_set(e, ERR_USE,
                            "the runs do not diverge more where their %s is larger: no divergence "
                            "can be foreseen by it",
-                           allocate_score_name(a->o.score));
+                           allocate_score_name(a->by));
     return 0;
 }
 

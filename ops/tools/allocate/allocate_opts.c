@@ -2,11 +2,9 @@
 /* allocate_opts - see allocate_opts.h. */
 #include "allocate_opts.h"
 
-static const struct opt_choice scores[] = {{"relative", ALLOCATE_RELATIVE},
-                                           {"loss", ALLOCATE_LOSS},
-                                           {"round-off", ALLOCATE_ROUND_OFF},
-                                           {"trace", ALLOCATE_TRACE},
-                                           {NULL, 0}};
+static const struct opt_choice scores[] = {
+    {"agreed", ALLOCATE_AGREED},       {"relative", ALLOCATE_RELATIVE}, {"loss", ALLOCATE_LOSS},
+    {"round-off", ALLOCATE_ROUND_OFF}, {"trace", ALLOCATE_TRACE},       {NULL, 0}};
 static const struct opt_choice searches[] = {{"exact", ALLOCATE_EXACT},
                                              {"random", ALLOCATE_RANDOM},
                                              {"explore", ALLOCATE_EXPLORE},
@@ -29,10 +27,12 @@ static const struct opt rows[] = {
      .help = "as few bits as are foreseen to diverge no more, by the kept figures of the runs "
              "(ptq eval --keep-figures)",
      .min = 1e-9, .max = 1e3},
-    {"score", OPT_CHOICE, AT(core.score), "NAME", .choices = scores, .def = "relative",
-     .help = "what is to be least in sum: relative losses times the weights of the linears, losses "
-             "as they are, the rounding of weights without the inputs, or that times the mean "
-             "square of the inputs"},
+    {"score", OPT_CHOICE, AT(core.score), "NAME", .choices = scores, .def = "agreed",
+     .help =
+         "what is to be least in sum: relative losses times the weights of the linears, losses "
+         "as they are, the rounding of weights without the inputs, or that times the mean "
+         "square of the inputs; agreed: the first, or the third, as far as both call it no worse "
+         "than one run throughout"},
     {"search", OPT_CHOICE, AT(core.search), "HOW", .choices = searches, .def = "exact",
      .help =
          "exact; random: the best of random choices within the target, to measure the exact one "

@@ -44,7 +44,7 @@ static double shares(const struct allocate *a, double *per_scale)
 /* A relative loss as a share of all weights, the others as they are. */
 static double scaled(const struct allocate *a, double loss)
 {
-    const int share = a->o.score == ALLOCATE_RELATIVE || a->o.score == ALLOCATE_ROUND_OFF;
+    const int share = a->by == ALLOCATE_RELATIVE || a->by == ALLOCATE_ROUND_OFF;
 
     return share && !a->learned ? loss / a->weights : loss;
 }
@@ -83,6 +83,16 @@ static long long width(const struct candidate *c)
     return c->kept ? KEPT_BITS : c->bits;
 }
 
+/* "3 -> 4", or where groups alone differ "3 g32 -> 3 g64". */
+static void print_change(const struct candidate *x, const struct candidate *y, FILE *f)
+{
+    if (width(x) == width(y))
+        fprintf(f, "%lld g%lld -> %lld g%lld", width(x), (long long)x->group, width(y),
+                (long long)y->group);
+    else
+        fprintf(f, "%lld -> %lld", width(x), width(y));
+}
+
 /* Where it differs from the choice, in a few places. */
 static void print_runner_up(const struct allocate *a, FILE *f)
 {
@@ -95,13 +105,30 @@ static void print_runner_up(const struct allocate *a, FILE *f)
     for (size_t i = 0; i < a->units; i++) {
         const struct candidate *x = chosen(a, a->choice, i), *y = chosen(a, a->second, i);
 
-        if (x != y && n++ < NAMED_MAX)
-            fprintf(f, "%s b%llu.%s %lld -> %lld", n > 1 ? "," : "",
-                    (unsigned long long)a->unit[i].block, a->unit[i].name, width(x), width(y));
+        if (x == y || n++ >= NAMED_MAX)
+            continue;
+        fprintf(f, "%s b%llu.%s ", n > 1 ? "," : "", (unsigned long long)a->unit[i].block,
+                a->unit[i].name);
+        print_change(x, y, f);
     }
     if (n > NAMED_MAX)
         fprintf(f, ", and %zu more", n - NAMED_MAX);
     fputc('\n', f);
+}
+
+/* Why it is not what the relative loss says. */
+static void print_against(const struct allocate *a, FILE *f)
+{
+    if (a->against == SIZE_MAX)
+        return;
+    fprintf(
+        f,
+        "# the relative loss alone chooses otherwise, which by the round-off is worse than '%s' "
+        "throughout%s\n",
+        a->run[a->against],
+        a->by == ALLOCATE_ROUND_OFF
+            ? "; both agree on this"
+            : ", and what the round-off chooses is worse by the relative loss: so that run");
 }
 
 void allocate_print(const struct allocate *a, FILE *f)
@@ -117,7 +144,7 @@ void allocate_print(const struct allocate *a, FILE *f)
     else
         fprintf(f, " (target %.4f)", (double)a->budget / a->weights);
     fprintf(f, ", %s%s %.6g; no choice has less than %.6g\n",
-            a->learned ? "divergence foreseen from " : "", allocate_score_name(a->o.score),
+            a->learned ? "divergence foreseen from " : "", allocate_score_name(a->by),
             scaled(a, a->result.loss), scaled(a, a->result.bound));
     fprintf(f,
             "# quantized: %.4g of the weights of the blocks' linears (Qr), %.4g to a scale (Qb)\n",
@@ -125,6 +152,7 @@ void allocate_print(const struct allocate *a, FILE *f)
     for (size_t r = 0; r < a->offered; r++)
         fprintf(f, "# as in '%s' throughout: %.4f bits, %.6g\n", a->run[r],
                 (double)allocate_run_cost(a, r) / a->weights, scaled(a, allocate_run_loss(a, r)));
+    print_against(a, f);
     print_runner_up(a, f);
     for (size_t i = 0; i < a->units; i++)
         print_line(a, i, f);
@@ -160,6 +188,8 @@ int allocate_print_json(const struct allocate *a, FILE *f, struct err *e)
           (!(a->o.target.qr > 0.0) && json_set_real(j, "target", (double)a->budget / a->weights)) ||
           json_set_real(j, "qr", qr) || json_set_real(j, "qb", qb) ||
           (a->o.target.kl > 0.0 && json_set_real(j, "kl_foreseen", a->foreseen)) ||
+          json_set_text(j, "by", allocate_score_name(a->by)) ||
+          (a->against != SIZE_MAX && json_set_text(j, "against", a->run[a->against])) ||
           json_set_real(j, "loss", scaled(a, a->result.loss)) ||
           json_set_real(j, "bound", scaled(a, a->result.bound)) ||
           (a->second && (json_set_real(j, "runner_up_bpw", bits_of(a, a->second)) ||

@@ -95,6 +95,7 @@ static double loss_of(const struct allocate *a, const struct journal_linear *l, 
         return 0.0;
     switch (a->o.score) {
     case ALLOCATE_RELATIVE:
+    case ALLOCATE_AGREED:
         return l->rel_loss * (double)l->rows * K;
     case ALLOCATE_ROUND_OFF:
         return l->round_off * (double)l->rows * K;
@@ -103,6 +104,11 @@ static double loss_of(const struct allocate *a, const struct journal_linear *l, 
     default:
         return l->loss;
     }
+}
+
+static double other_of(const struct allocate *a, const struct journal_linear *l, double K)
+{
+    return l->kept || a->o.score != ALLOCATE_AGREED ? 0.0 : l->round_off * (double)l->rows * K;
 }
 
 static int add_site(struct allocate *a, size_t r, const struct journal_site *s, const char *what,
@@ -124,7 +130,7 @@ static int add_site(struct allocate *a, size_t r, const struct journal_site *s, 
 
         if (!isfinite(loss))
             return err_set(e, ERR_USE, "%s: '%s' has no %s: a run of this version has", what,
-                           l->name, allocate_score_name(a->o.score));
+                           l->name, allocate_score_name(a->by));
         if (loss < 0)
             return err_set(e, ERR_USE,
                            "%s: '%s' has a loss of %g, which no run notes: the journal is damaged",
@@ -132,6 +138,7 @@ static int add_site(struct allocate *a, size_t r, const struct journal_site *s, 
         if (same_way(c, l, what, e) < 0)
             return -1;
         c->loss += loss;
+        c->other += other_of(a, l, K);
         c->cost += bits_of(l, K);
         c->scales += l->kept ? 0.0 : groups_of(l, K);
         if (r == 0)

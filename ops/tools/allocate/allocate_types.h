@@ -10,7 +10,13 @@
 /* What is to be least in sum, of the linears: their losses; the relative ones times their weights;
  * the rounding of the weights alone (MixQuant, arXiv 2309.17341), relative, times their weights;
  * or that times the mean diagonal of H (as HAWQ-V2, arXiv 1911.03852, with H of the inputs). */
-enum allocate_score { ALLOCATE_LOSS, ALLOCATE_RELATIVE, ALLOCATE_ROUND_OFF, ALLOCATE_TRACE };
+enum allocate_score {
+    ALLOCATE_LOSS,
+    ALLOCATE_RELATIVE,
+    ALLOCATE_ROUND_OFF,
+    ALLOCATE_TRACE,
+    ALLOCATE_AGREED /* the relative ones, as far as the round-off agrees (allocate_agree.c) */
+};
 enum allocate_search { ALLOCATE_EXACT, ALLOCATE_RANDOM, ALLOCATE_EXPLORE };
 
 struct allocate_opts {

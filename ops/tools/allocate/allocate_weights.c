@@ -38,8 +38,10 @@ static int set_weight(void *ctx, const struct json *x, const char *what, struct 
         if (w->seen[i]++)
             return err_set(e, ERR_USE, "%s: b%lld.%s has two weights", what, (long long)block,
                            site);
-        for (size_t k = 0; k < a->runs; k++)
+        for (size_t k = 0; k < a->runs; k++) {
             u->candidate[k].loss *= weight;
+            u->candidate[k].other *= weight;
+        }
         return 0;
     }
     return err_set(e, ERR_USE, "%s: the runs have no site b%lld.%s", what, (long long)block, site);

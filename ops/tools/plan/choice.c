@@ -79,7 +79,7 @@ static int runs_all(struct runs *r, const struct opt_texts *dirs, const char *ou
 /* As ptq allocate prints it; NULL on error. */
 static char *choose(const struct allocate_target *target, const struct runs *r, struct err *e)
 {
-    const struct allocate_opts o = {.score = ALLOCATE_RELATIVE, .target = *target, .protect = 1};
+    const struct allocate_opts o = {.score = ALLOCATE_AGREED, .target = *target, .protect = 1};
     struct allocate *a = allocate_open((const char *const *)r->dir, r->count, &o, e);
     char *text = NULL;
     size_t n = 0;
