@@ -2,15 +2,22 @@
 /* mem - checked allocation. */
 #include "mem.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define ALIGN ((size_t)64)
+#define APART (32 << 20) /* malloc takes no larger threshold */
+#define GROWS (64 << 20)
+
+static _Atomic(char *) advised; /* the heap up to here is to lie on large pages; NULL: nothing is */
 
 int mem_mul(size_t a, size_t b, size_t *out)
 {
@@ -26,13 +33,30 @@ static void *no_memory(size_t count, size_t size, struct err *e)
     return NULL;
 }
 
+/* The heap is advised when it has grown, before most of it is touched: a large page is given where
+ * no small one is yet. The system may have none. */
+static void *lay(void *p, size_t bytes)
+{
+    char *from = advised, *end;
+
+    if (!from || !p)
+        return p;
+    if (bytes >= APART)
+        (void)madvise((char *)p - (uintptr_t)p % (uintptr_t)sysconf(_SC_PAGESIZE), bytes,
+                      MADV_HUGEPAGE);
+    end = sbrk(0);
+    if (end > from && atomic_compare_exchange_strong(&advised, &from, end))
+        (void)madvise(from, (size_t)(end - from), MADV_HUGEPAGE);
+    return p;
+}
+
 void *mem_array(size_t count, size_t size, struct err *e)
 {
     void *p = NULL;
     size_t bytes;
 
     if (mem_mul(count, size, &bytes) == 0)
-        p = calloc(1, bytes ? bytes : 1);
+        p = lay(calloc(1, bytes ? bytes : 1), bytes);
     return p ? p : no_memory(count, size, e);
 }
 
@@ -43,7 +67,7 @@ void *mem_raw(size_t count, size_t size, struct err *e)
 
     if (mem_mul(count, size, &bytes) == 0 && bytes <= SIZE_MAX - ALIGN) {
         bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-        p = aligned_alloc(ALIGN, bytes ? bytes : ALIGN);
+        p = lay(aligned_alloc(ALIGN, bytes ? bytes : ALIGN), bytes);
     }
     return p ? p : no_memory(count, size, e);
 }
@@ -76,6 +100,16 @@ void mem_return_freed(void)
 {
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
+void mem_keep_freed(void)
+{
+    char *end = sbrk(0);
+
+    mallopt(M_MMAP_THRESHOLD, APART);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_TOP_PAD, GROWS);
+    advised = end - (uintptr_t)end % (uintptr_t)sysconf(_SC_PAGESIZE);
 }
 
 double mem_machine(void)

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include "../../common/base/log.h"
+#include "../../common/base/mem.h"
 #include "../../common/base/pause.h"
 #include "../../common/base/plural.h"
 #include "../../common/base/sig.h"
@@ -168,9 +169,11 @@ int slide_io_run(struct stage *s, struct err *e)
     struct ends l = {.from = c->from_site};
     struct par *par = par_open((size_t)s->threads, e);
     const struct model_use use = {.act_bits = c->core.act_bits, .qkv_bits = c->core.qkv_bits};
-    struct model *model = par ? model_open_for(c->model, &use, par, e) : NULL;
+    struct model *model = NULL;
     int rc = -1;
 
+    mem_keep_freed(); /* each step takes what the one before it has freed */
+    model = par ? model_open_for(c->model, &use, par, e) : NULL;
     l.core = model ? slide_open(model, par, &c->core, e) : NULL;
     if (l.core && blas_room((size_t)s->threads, c->core.gptq, e) == 0 && links_open(&l, s, e) == 0)
         rc = serve(&l, e);

@@ -75,8 +75,7 @@ struct work {
 void slide_linear_target(const struct slide_linear *l, size_t n, double *x)
 {
     slide_times(x, l->w + n * l->K, l->alpha ? l->alpha->x : NULL, l->K);
-    for (size_t r = 0; r < (size_t)l->o->rank; r++)
-        slide_plus(x, l->a.x + r * l->K, (double)l->b.x[r * l->N + n], l->K);
+    slide_plus(x, l->a.x, l->b.x + n, l->N, (size_t)l->o->rank, l->K);
 }
 
 /* The alpha that it divides by itself; NULL: by none. */
@@ -154,14 +153,16 @@ static void write_group(const struct work *w, size_t n, size_t first, size_t siz
 {
     const struct slide_linear *l = w->l;
     const float *by = divisor(l) ? divisor(l) + first : NULL;
+    const double top = affine_top(l->o->bits);
     float *out = w->out + n * l->K + first;
     double *q = x + l->K;
 
-    slide_level(x + first, size, f->scale, f->zero, affine_top(l->o->bits), q);
-    slide_value(q, rounded, f->scale, f->zero, by, out);
-    for (size_t k = rounded; k < size; k++)
-        out[k] = (float)(by ? x[first + k] / (double)by[k] : x[first + k]);
-    for (size_t k = 0; w->codes && k < size; k++)
+    slide_value(x + first, rounded, f->scale, f->zero, top, by, out);
+    slide_over(out + rounded, x + first + rounded, by ? by + rounded : NULL, size - rounded);
+    if (!w->codes)
+        return;
+    slide_level(x + first, size, f->scale, f->zero, top, q);
+    for (size_t k = 0; k < size; k++)
         w->codes[n * l->K + first + k] = (uint8_t)(int)q[k];
 }
 
@@ -189,41 +190,52 @@ static int round_row(const struct work *w, size_t n, double *x, struct err *e)
     return 0;
 }
 
+static void add_at(float *g, double x)
+{
+    *g = (float)((double)*g + x);
+}
+
 /* What the scale gets goes to the ends of its group, the first of equal ones, and to the shares
  * that are kept of them. */
 static void give_ends(struct slide_linear *l, size_t at, const struct fit *f, const double *x,
-                      size_t n, double sum, double *g)
+                      size_t n, double sum, float *g)
 {
     if (f->lo < 0)
-        g[slide_first(x, n, f->lo)] += sum * f->by_lo * f->keep_lo;
+        add_at(g + slide_first(x, n, f->lo), sum * f->by_lo * f->keep_lo);
     if (f->hi > 0)
-        g[slide_first(x, n, f->hi)] += sum * f->by_hi * f->keep_hi;
+        add_at(g + slide_first(x, n, f->hi), sum * f->by_hi * f->keep_hi);
     if (!l->lo.n)
         return;
     l->lo.g[at] = (float)(sum * f->by_lo * f->lo * f->keep_lo * (1 - f->keep_lo));
     l->hi.g[at] = (float)(sum * f->by_hi * f->hi * f->keep_hi * (1 - f->keep_hi));
 }
 
-static int back_row(const struct work *w, size_t n, double *x, struct err *e)
+/* Group i of a row. */
+static int back_group(const struct work *w, size_t n, size_t i, const double *x, struct err *e)
 {
     struct slide_linear *l = w->l;
-    double *g = x + l->K;
+    const size_t first = i * l->width, size = group_size(l, i), at = n * l->K + first,
+                 rounded = rounded_of(l, first, size);
+    const float *by = divisor(l) ? divisor(l) + first : NULL, *g = w->g + at;
+    float *to = w->room + at;
+    struct fit f;
+    double sum;
 
-    slide_linear_target(l, n, x);
-    slide_over(g, w->g + n * l->K, divisor(l), l->K);
-    for (size_t i = 0; i < l->G; i++) {
-        const size_t first = i * l->width, size = group_size(l, i);
-        struct fit f;
-        double sum;
+    if (fit_group(l, n * l->G + i, x, size, &f, e) < 0)
+        return -1;
+    sum = slide_through(x, rounded, f.scale, f.zero, affine_top(l->o->bits), g, by, to);
+    for (size_t k = rounded; k < size; k++)
+        to[k] = by ? g[k] / by[k] : g[k];
+    give_ends(l, n * l->G + i, &f, x, size, sum, to);
+    return 0;
+}
 
-        if (fit_group(l, n * l->G + i, x + first, size, &f, e) < 0)
+static int back_row(const struct work *w, size_t n, double *x, struct err *e)
+{
+    slide_linear_target(w->l, n, x);
+    for (size_t i = 0; i < w->l->G; i++)
+        if (back_group(w, n, i, x + i * w->l->width, e) < 0)
             return -1;
-        sum = slide_through(x + first, rounded_of(l, first, size), f.scale, f.zero,
-                            affine_top(l->o->bits), g + first);
-        give_ends(l, n * l->G + i, &f, x + first, size, sum, g + first);
-    }
-    for (size_t k = 0; k < l->K; k++)
-        w->room[n * l->K + k] = (float)g[k];
     return 0;
 }
 

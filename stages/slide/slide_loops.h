@@ -19,10 +19,11 @@ EACH_INLINE double round_even(double x)
 
 /* x = w * by; by NULL: 1. */
 void slide_times(double *restrict x, const float *restrict w, const float *restrict by, size_t n);
-/* x = w / by, the same. */
-void slide_over(double *restrict x, const float *restrict w, const float *restrict by, size_t n);
-/* x += a * b */
-void slide_plus(double *restrict x, const float *restrict a, double b, size_t n);
+/* y = x / by, the same. */
+void slide_over(float *restrict y, const double *restrict x, const float *restrict by, size_t n);
+/* x += a * b of one term after the other, whose a are n apart and b are step apart. */
+void slide_plus(double *restrict x, const float *restrict a, const float *restrict b, size_t step,
+                size_t terms, size_t n);
 /* sum += x * y, each by itself. */
 void slide_products(double *restrict sum, const float *restrict x, const float *restrict y,
                     size_t n);
@@ -33,11 +34,12 @@ size_t slide_first(const double *x, size_t n, double v);
 /* q: the codes of x. */
 void slide_level(const double *restrict x, size_t n, double s, double z, double top,
                  double *restrict q);
-/* What codes stand for, over by; by NULL: 1. */
-void slide_value(const double *restrict q, size_t n, double s, double z, const float *restrict by,
-                 float *restrict out);
-/* g of Q becomes that of x as far as it does not go by the scale; returns what the scale gets. */
+/* What these stand for, over by; by NULL: 1. */
+void slide_value(const double *restrict x, size_t n, double s, double z, double top,
+                 const float *restrict by, float *restrict out);
+/* g of Q / by becomes that of x, to, as far as it does not go by the scale; returns what the scale
+ * gets. */
 double slide_through(const double *restrict x, size_t n, double s, double z, double top,
-                     double *restrict g);
+                     const float *restrict g, const float *restrict by, float *restrict to);
 
 #endif

@@ -2,6 +2,7 @@
 /* slope_io - see slope_io.h. */
 #include "slope_io.h"
 
+#include "../../common/base/mem.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/pump.h"
@@ -60,6 +61,7 @@ int slope_io_run(struct stage *s, struct err *e)
     struct par *par = par_open((size_t)s->threads, e);
     int rc = -1;
 
+    mem_keep_freed(); /* each part takes what the one before it has freed */
     l.core = par ? slope_open(c->model, par, e) : NULL;
     if (l.core && blas_room((size_t)s->threads, 0, e) == 0 && links_open(&l, s, e) == 0) {
         struct pump p = {

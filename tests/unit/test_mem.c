@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,11 +139,45 @@ static void test_return_freed(void **state)
         assert_true(fill_and_free(NULL) < 2 * BYTES);
 }
 
+/* Page faults of taking some blocks, writing to them and freeing them. */
+static long faults(void)
+{
+    struct rusage before, after;
+    void *block[BLOCKS];
+
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < BLOCKS; i++)
+        memset(block[i] = mem_raw(BYTES, 1, NULL), 1, BYTES);
+    for (int i = 0; i < BLOCKS; i++)
+        free(block[i]);
+    getrusage(RUSAGE_SELF, &after);
+    return after.ru_minflt - before.ru_minflt;
+}
+
+/* In a process of its own: what malloc is told stays. */
+static void test_keep_freed(void **state)
+{
+    pid_t child;
+    int status = -1;
+
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* it has a malloc of its own */
+#endif
+    if ((child = fork()) == 0) {
+        mem_keep_freed();
+        faults();
+        _exit(faults() < BLOCKS ? 0 : 1);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good),
-                                       cmocka_unit_test(test_trim),
-                                       cmocka_unit_test(test_return_freed)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overflow), cmocka_unit_test(test_good), cmocka_unit_test(test_trim),
+        cmocka_unit_test(test_keep_freed), cmocka_unit_test(test_return_freed)};
 
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
 }

@@ -52,22 +52,24 @@ static void test_ends(void **state)
 static void test_rounding(void **state)
 {
     const double s = 0.25, z = 1, top = 3;
-    float by[MOST], out[MOST], plain[MOST];
-    double x[MOST], q[MOST], g[MOST], given[MOST];
+    float by[MOST], out[MOST], plain[MOST], g[MOST], to[MOST], over[MOST];
+    double x[MOST], q[MOST], given[MOST];
 
     (void)state;
     for (size_t k = 0; k < MOST; k++)
         by[k] = 1.0f + (float)k / 8;
     for (size_t n = 1; n <= MOST; n++) {
-        double sum = 0, want = 0;
+        double sum, divided, want = 0, want_divided = 0;
 
         draw(n, n, x);
         draw(n + 1000, n, given);
-        memcpy(g, given, sizeof g);
+        for (size_t k = 0; k < n; k++)
+            g[k] = (float)given[k];
         slide_level(x, n, s, z, top, q);
-        slide_value(q, n, s, z, by, out);
-        slide_value(q, n, s, z, NULL, plain);
-        sum = slide_through(x, n, s, z, top, g);
+        slide_value(x, n, s, z, top, by, out);
+        slide_value(x, n, s, z, top, NULL, plain);
+        sum = slide_through(x, n, s, z, top, g, NULL, to);
+        divided = slide_through(x, n, s, z, top, g, by, over);
         for (size_t k = 0; k < n; k++) {
             const double free_ = nearbyint(x[k] / s) + z, c = fmin(fmax(free_, 0), top);
             const int in = free_ >= 0 && free_ <= top;
@@ -75,17 +77,19 @@ static void test_rounding(void **state)
             assert_true(fabs(q[k] - c) < 1e-12);
             assert_true(fabsf(plain[k] - (float)(s * (c - z))) < 1e-7f);
             assert_true(fabsf(out[k] - plain[k] / by[k]) < 1e-7f);
-            assert_true(fabs(g[k] - (in ? given[k] : 0)) < 1e-15);
-            want += given[k] * (c - z - (in ? x[k] / s : 0));
+            assert_true(fabsf(to[k] - (in ? g[k] : 0)) <= 0);
+            assert_true(fabsf(over[k] - (in ? g[k] / by[k] : 0)) < 1e-7f);
+            want += (double)g[k] * (c - z - (in ? x[k] / s : 0));
+            want_divided += (double)g[k] / (double)by[k] * (c - z - (in ? x[k] / s : 0));
         }
-        assert_true(fabs(sum - want) < 1e-12);
+        assert_true(fabs(sum - want) < 1e-12 && fabs(divided - want_divided) < 1e-12);
     }
 }
 
 static void test_rows(void **state)
 {
-    float w[MOST], by[MOST];
-    double x[MOST], y[MOST], sum[MOST];
+    float w[MOST], by[MOST], y[MOST];
+    double x[MOST], sum[MOST];
 
     (void)state;
     for (size_t k = 0; k < MOST; k++) {
@@ -94,18 +98,42 @@ static void test_rows(void **state)
         sum[k] = 1;
     }
     slide_times(x, w, by, MOST);
-    slide_over(y, w, by, MOST);
-    slide_plus(x, w, 2, MOST);
+    slide_over(y, x, by, MOST);
     slide_products(sum, w, by, MOST);
     for (size_t k = 0; k < MOST; k++) {
-        assert_true(fabs(x[k] - ((double)w[k] * (double)by[k] + 2 * (double)w[k])) < 1e-12);
-        assert_true(fabs(y[k] - (double)w[k] / (double)by[k]) < 1e-15);
+        assert_true(fabs(x[k] - (double)w[k] * (double)by[k]) < 1e-12);
+        assert_true(fabsf(y[k] - w[k]) < 1e-5f);
         assert_true(fabs(sum[k] - 1 - (double)w[k] * (double)by[k]) < 1e-12);
     }
     slide_times(x, w, NULL, MOST);
-    slide_over(y, w, NULL, MOST);
+    slide_over(y, x, NULL, MOST);
     for (size_t k = 0; k < MOST; k++)
-        assert_true(fabs(x[k] - (double)w[k]) < 1e-15 && fabs(y[k] - (double)w[k]) < 1e-15);
+        assert_true(fabs(x[k] - (double)w[k]) < 1e-15 && fabsf(y[k] - w[k]) <= 0);
+}
+
+/* As many terms as A B may have, and one more and less than are added at once. */
+static void test_terms(void **state)
+{
+    enum { TERMS = 9, STEP = 3 };
+    float a[TERMS * MOST], b[TERMS * STEP];
+
+    (void)state;
+    for (size_t k = 0; k < TERMS * MOST; k++)
+        a[k] = (float)(k % 31) - 15;
+    for (size_t k = 0; k < TERMS * STEP; k++)
+        b[k] = (float)(k % 7) - 3;
+    for (size_t terms = 0; terms <= TERMS; terms++)
+        for (size_t n = 1; n <= MOST; n++) {
+            double x[MOST], want[MOST];
+
+            draw(n, n, x);
+            memcpy(want, x, sizeof want);
+            slide_plus(x, a, b, STEP, terms, n);
+            for (size_t r = 0; r < terms; r++)
+                for (size_t k = 0; k < n; k++)
+                    want[k] += (double)a[r * n + k] * (double)b[r * STEP];
+            assert_memory_equal(x, want, n * sizeof *x); /* in the same order: the same bits */
+        }
 }
 
 int main(void)
@@ -114,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_terms),
     };
     return cmocka_run_group_tests_name("slide_loops", tests, NULL, NULL);
 }
