@@ -96,9 +96,9 @@ void mem_trim(void)
 }
 
 /* Either call also stops malloc from raising both with what it sees freed. */
-void mem_return_freed(void)
+void mem_return_freed(size_t least)
 {
-    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_MMAP_THRESHOLD, (int)least);
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 

@@ -15,10 +15,13 @@ void *mem_raw(size_t count, size_t size, struct err *e);
 int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e);
 char *mem_text(const char *text, struct err *e); /* a copy */
 char *mem_printf(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
-/* For a process of few, large, short-lived blocks, before it takes any: freed memory goes back
- * to the system at once. Else malloc keeps up to several times the largest one, more or less as
- * speeds make it. Costs a page fault for every 4 KiB taken. */
-void mem_return_freed(void);
+#define MEM_BLOCK ((size_t)128 << 10)
+
+/* For a process of few, large, short-lived blocks, before it takes any: those of so many bytes or
+ * more (MEM_BLOCK at least, 32 MiB at most) go back to the system when they are freed. Else malloc
+ * keeps up to several times the largest one, more or less as speeds make it. Costs a page fault for
+ * every 4 KiB taken. */
+void mem_return_freed(size_t least);
 /* The contrary, for a process that takes and frees the same sizes over and over: up to 32 MiB each
  * they stay with it, and from 1 MiB on lie on large pages where the system gives them when asked
  * (madvise). Nearly no page faults, and faster matrices, for some memory more. */

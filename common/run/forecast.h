@@ -34,6 +34,7 @@ struct forecast {
     /* by the sampler; length, lengths: the longest sequence, how many different ones; chunk:
      * tokens of the largest chunk; modalities: that tokens can be of */
     uint64_t tokens, length, lengths, chunk, chunks, lanes, modalities;
+    int weighed; /* by it or by the forward stage: the rows of a chunk may differ in weight */
     struct forecast_pictures pictures;
     /* by the forward stage: the type of rows; those of the full-precision stream are there too */
     enum dtype acts;

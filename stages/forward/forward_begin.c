@@ -10,19 +10,27 @@
 
 #define LARGER 2 /* than the first chunk the others are at most, or it is not begun with them */
 
-uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest)
+struct store_room forward_budget(uint64_t mem, uint64_t ways, struct forward_row row,
+                                 uint64_t tokens, uint64_t largest)
 {
-    const uint64_t share = mem / (uint64_t)ways;
+    const uint64_t share = mem / ways, all = row.h + row.x;
 
-    if (row * tokens <= share)
-        return share;
-    return share > row * largest ? share - row * largest : 0;
+    if (all * tokens <= share)
+        return (struct store_room){share / all * row.h, share / all * row.x};
+    if (row.h * tokens + row.x * largest <= share)
+        return (struct store_room){row.h * tokens, share - row.h * tokens - row.x * largest};
+    return (struct store_room){share > all * largest ? share - all * largest : 0, 0};
+}
+
+static struct forward_row row_of(const struct forward *f)
+{
+    return (struct forward_row){config_row(f->c) * sizeof(float), f->kept};
 }
 
 /* Bytes of a token in a store. */
 static uint64_t row_bytes(const struct forward *f)
 {
-    return config_row(f->c) * sizeof(float) + f->kept;
+    return row_of(f).h + row_of(f).x;
 }
 
 int forward_may_begin(const struct forward *f)
@@ -44,9 +52,9 @@ int begin_stores(struct forward *f, struct err *e)
         if (f->held[i].view.T > largest)
             largest = f->held[i].view.T;
     for (int w = 0; w < f->ways; w++)
-        if (!(f->way[w].store = store_open(
-                  forward_budget(mem, (uint64_t)f->ways, row_bytes(f), f->tokens, largest),
-                  f->o.tmp, e)))
+        if (!(f->way[w].store =
+                  store_open(forward_budget(mem, (uint64_t)f->ways, row_of(f), f->tokens, largest),
+                             f->o.tmp, e)))
             return -1;
     return 0;
 }

@@ -6,14 +6,21 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
+#include "store.h"
 
 struct forward;
 struct way;
 
-/* What one of `ways` streams may keep in memory of states of `row` bytes a token: an equal share
- * of mem; when its tokens do not all fit, less the room that a chunk from the file is worked on
- * in, `largest` tokens. */
-uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest);
+/* Bytes of a token's states: what lies in a store's two areas. */
+struct forward_row {
+    uint64_t h, x;
+};
+
+/* What one of `ways` streams may keep in memory of the states of so many tokens: an equal share of
+ * mem. When they do not all fit, x goes to the file first, which is written and read once a stop;
+ * room stays free for a chunk from the file that is worked on, `largest` tokens. */
+struct store_room forward_budget(uint64_t mem, uint64_t ways, struct forward_row row,
+                                 uint64_t tokens, uint64_t largest);
 
 /* 1: forward_run can begin with the chunks that are here and take the others as they come: nothing
  * that it does at first depends on all of them, and they fit in memory. */

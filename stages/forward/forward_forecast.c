@@ -21,6 +21,7 @@ int forward_forecast_rows(const struct forward_opts *o, struct forecast *f, stru
         return err_set(e, ERR_USE, "--acts: rows are bf16 or f32");
     f->acts = o->acts;
     f->dual = o->dual;
+    f->weighed = f->weighed || o->attention_weights || o->by_modality;
     return 0;
 }
 
@@ -58,15 +59,26 @@ static double weight_bytes(enum products p)
     return p == PRODUCTS_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-static void hidden_states(uint64_t mem, const struct forecast *f, uint64_t mine, uint64_t row,
-                          struct forward_forecast *out)
+/* Bytes of whole chunks in memory and in the file, of one kind of area. */
+static void areas(uint64_t budget, uint64_t area, uint64_t mine, uint64_t *held, uint64_t *spilled)
 {
-    const uint64_t ways = f->dual ? 2 : 1, area = row * f->chunk, all = mine * area;
-    const uint64_t budget = forward_budget(mem, ways, row, mine * f->chunk, f->chunk);
-    const uint64_t kept = budget / area * area;
+    const uint64_t fit = area ? budget / area : mine, kept = fit < mine ? fit : mine;
 
-    out->hidden = ways * (all <= budget ? all : kept + area);
-    out->spilled = all <= budget ? 0 : ways * (all - kept);
+    *held += (kept + (kept < mine)) * area;
+    *spilled += (mine - kept) * area;
+}
+
+static void hidden_states(uint64_t mem, const struct forecast *f, uint64_t mine,
+                          struct forward_row row, struct forward_forecast *out)
+{
+    const uint64_t ways = f->dual ? 2 : 1;
+    const struct store_room room = forward_budget(mem, ways, row, mine * f->chunk, f->chunk);
+    uint64_t held = 0, spilled = 0;
+
+    areas(room.h, row.h * f->chunk, mine, &held, &spilled);
+    areas(room.x, row.x * f->chunk, mine, &held, &spilled);
+    out->hidden = ways * held;
+    out->spilled = ways * spilled;
 }
 
 int forward_forecast_make(const struct forward_opts *o, const struct config *c,
@@ -92,7 +104,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     if (looking(c, f, threads, &look, e) < 0)
         return -1;
     hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
-                  sizeof(float) * config_row(c) + cost.kept, out);
+                  (struct forward_row){sizeof(float) * config_row(c), cost.kept}, out);
     out->flops = ways * cost.flops;
     later = (double)cost.room + ways * weight_bytes(o->products) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);

@@ -20,6 +20,9 @@
 /* pixels are not: a chunk of so many bytes or more waits at the sampler until the tower is done
  * with the one before */
 #define CHUNKS_BYTES ((size_t)1 << 20)
+/* what weights of a site take and more goes back when it is freed; what products of a chunk take
+ * again and again does not */
+#define WEIGHTS_BLOCK ((size_t)1 << 20)
 /* how often a wait for a commit looks whether there is still somebody to wait for */
 #define FOLLOW_STEP_MS 500
 
@@ -354,8 +357,8 @@ int forward_io_run(struct stage *s, struct err *e)
                               : NULL;
     int rc = -1;
 
-    if (model && model_config(model)->vision)
-        mem_return_freed(); /* pixels of one chunk after the other */
+    if (model) /* pixels of one chunk after the other; without them weights of one site */
+        mem_return_freed(model_config(model)->vision ? MEM_BLOCK : WEIGHTS_BLOCK);
     l.core = model ? forward_open(model, &c->core, e) : NULL;
     if (l.core && open_links(&l, s, e) == 0)
         rc = serve(&l, e);

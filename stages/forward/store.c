@@ -7,51 +7,68 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/spill.h"
 
-struct slot {
-    size_t h_bytes, x_bytes;
-    void *h, *x; /* NULL: in the file */
-    uint64_t at; /* offset of h in the file; x follows */
+struct area {
+    size_t bytes;
+    void *data;  /* NULL: in the file */
+    uint64_t at; /* its offset there */
     int written;
 };
 
+/* Of one kind, h or x. */
+struct kind {
+    uint64_t budget, used;
+    int full;     /* an area has gone to the file: those that come go there too */
+    void *loaded; /* that of the chunk which is loaded from there, largest bytes */
+    size_t largest;
+};
+
+struct slot {
+    struct area h, x;
+};
+
 struct store {
-    uint64_t budget, used, spilled;
+    struct kind h, x;
+    uint64_t spilled;
     struct spill file;
     struct slot *slots;
     size_t count, cap;
-    void *h, *x; /* the areas of the spilled chunk that is loaded */
-    size_t h_max, x_max;
 };
 
-struct store *store_open(uint64_t budget, const char *tmp_dir, struct err *e)
+struct store *store_open(struct store_room budget, const char *tmp_dir, struct err *e)
 {
     struct store *s = mem_array(1, sizeof *s, e);
 
     if (!s)
         return NULL;
-    s->budget = budget;
+    s->h.budget = budget.h;
+    s->x.budget = budget.x;
     s->file = (struct spill)SPILL_IN(tmp_dir);
     return s;
 }
 
-/* It is made when it is used next. */
-static void area_fit(void **area, size_t *max, size_t bytes)
-{
-    if (bytes <= *max)
-        return;
-    free(*area);
-    *area = NULL;
-    *max = bytes;
-}
-
-static int spill(struct store *s, struct slot *t, struct err *e)
+/* The room for those that are loaded is made when it is used next. */
+static int to_file(struct store *s, struct kind *k, struct area *a, struct err *e)
 {
     if (spill_make(&s->file, e) < 0)
         return -1;
-    t->at = s->spilled;
-    s->spilled += (uint64_t)t->h_bytes + t->x_bytes;
-    area_fit(&s->h, &s->h_max, t->h_bytes);
-    area_fit(&s->x, &s->x_max, t->x_bytes);
+    k->full = 1;
+    a->at = s->spilled;
+    s->spilled += a->bytes;
+    if (a->bytes > k->largest) {
+        free(k->loaded);
+        k->loaded = NULL;
+        k->largest = a->bytes;
+    }
+    return 0;
+}
+
+static int area_place(struct store *s, struct kind *k, struct area *a, struct err *e)
+{
+    if (k->full || a->bytes > k->budget - k->used)
+        return to_file(s, k, a, e);
+    if (!(a->data = mem_raw(a->bytes, 1, e)))
+        return -1;
+    k->used += a->bytes;
     return 0;
 }
 
@@ -62,74 +79,61 @@ int store_add(struct store *s, size_t h_bytes, size_t x_bytes, struct err *e)
     if (mem_grow((void **)&s->slots, &s->cap, s->count + 1, sizeof *s->slots, e) < 0)
         return -1;
     t = &s->slots[s->count];
-    memset(t, 0, sizeof *t);
-    t->h_bytes = h_bytes;
-    t->x_bytes = x_bytes;
-    if (s->spilled || (uint64_t)h_bytes + x_bytes > s->budget - s->used) {
-        if (spill(s, t, e) < 0)
-            return -1;
-    } else {
-        t->h = mem_raw(h_bytes, 1, e);
-        t->x = mem_raw(x_bytes, 1, e);
-        if (!t->h || !t->x) {
-            free(t->h);
-            free(t->x);
-            return -1;
-        }
-        s->used += (uint64_t)h_bytes + x_bytes;
+    *t = (struct slot){.h.bytes = h_bytes, .x.bytes = x_bytes};
+    if (area_place(s, &s->h, &t->h, e) < 0 || area_place(s, &s->x, &t->x, e) < 0) {
+        free(t->h.data);
+        return -1;
     }
     return (int)s->count++;
 }
 
-static int load_spilled(struct store *s, struct slot *t, size_t x_bytes, struct err *e)
+static int area_load(struct store *s, struct kind *k, const struct area *a, size_t bytes,
+                     void **data, struct err *e)
 {
-    if (!s->h && !(s->h = mem_raw(s->h_max, 1, e)))
-        return -1;
-    if (!s->x && !(s->x = mem_raw(s->x_max, 1, e)))
-        return -1;
-    if (!t->written) {
-        memset(s->h, 0, t->h_bytes);
-        memset(s->x, 0, x_bytes);
+    *data = a->data;
+    if (a->data)
         return 0;
-    }
-    if (spill_read(&s->file, s->h, t->h_bytes, t->at, e) < 0)
+    if (!k->loaded && !(k->loaded = mem_raw(k->largest, 1, e)))
         return -1;
-    return x_bytes ? spill_read(&s->file, s->x, x_bytes, t->at + t->h_bytes, e) : 0;
+    *data = k->loaded;
+    if (!a->written)
+        memset(k->loaded, 0, bytes);
+    return a->written && bytes ? spill_read(&s->file, k->loaded, bytes, a->at, e) : 0;
 }
 
 int store_load(struct store *s, size_t chunk, size_t x_bytes, void **h, void **x, struct err *e)
 {
-    struct slot *t;
+    const struct slot *t;
 
-    if (chunk >= s->count || x_bytes > s->slots[chunk].x_bytes)
+    if (chunk >= s->count || x_bytes > s->slots[chunk].x.bytes)
         return err_set(e, ERR_SYS, "store: chunk %zu with %zu bytes was never declared", chunk,
                        x_bytes);
     t = &s->slots[chunk];
-    if (t->h) {
-        *h = t->h;
-        *x = t->x;
+    return area_load(s, &s->h, &t->h, t->h.bytes, h, e) < 0 ||
+                   area_load(s, &s->x, &t->x, x_bytes, x, e) < 0
+               ? -1
+               : 0;
+}
+
+static int area_save(struct store *s, const struct kind *k, struct area *a, size_t bytes,
+                     struct err *e)
+{
+    if (a->data || !bytes)
         return 0;
-    }
-    if (load_spilled(s, t, x_bytes, e) < 0)
+    if (spill_write(&s->file, k->loaded, bytes, a->at, e) < 0)
         return -1;
-    *h = s->h;
-    *x = s->x;
+    a->written = 1;
     return 0;
 }
 
 int store_save(struct store *s, size_t chunk, int save_h, size_t x_bytes, struct err *e)
 {
     struct slot *t = &s->slots[chunk];
-    int rc = 0;
 
-    if (t->h)
-        return 0;
-    if (save_h || !t->written)
-        rc = spill_write(&s->file, s->h, t->h_bytes, t->at, e);
-    if (rc == 0 && x_bytes)
-        rc = spill_write(&s->file, s->x, x_bytes, t->at + t->h_bytes, e);
-    t->written = t->written || rc == 0;
-    return rc;
+    return area_save(s, &s->h, &t->h, save_h ? t->h.bytes : 0, e) < 0 ||
+                   area_save(s, &s->x, &t->x, x_bytes, e) < 0
+               ? -1
+               : 0;
 }
 
 uint64_t store_spilled(const struct store *s)
@@ -144,12 +148,12 @@ void store_close(struct store **sp)
     if (!s)
         return;
     for (size_t i = 0; i < s->count; i++) {
-        free(s->slots[i].h);
-        free(s->slots[i].x);
+        free(s->slots[i].h.data);
+        free(s->slots[i].x.data);
     }
     free(s->slots);
-    free(s->h);
-    free(s->x);
+    free(s->h.loaded);
+    free(s->x.loaded);
     spill_close(&s->file);
     free(s);
     *sp = NULL;

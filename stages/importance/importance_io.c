@@ -135,7 +135,7 @@ int importance_io_run(struct stage *s, struct err *e)
     int rc = -1;
 
     if (model && model_config(model)->vision)
-        mem_return_freed(); /* pixels of one chunk after the other */
+        mem_return_freed(MEM_BLOCK); /* pixels of one chunk after the other */
     l.core = model ? importance_open(model, par, &c->core, e) : NULL;
     if (l.core && links_open(&l, s, e) == 0)
         rc = serve(&l, c, e);

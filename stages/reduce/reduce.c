@@ -238,7 +238,7 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
         return 0;
     sink_add(&l->sink, &r->scratch);
     if ((r->o.how.length_diagonals &&
-         sums_add_squares(&l->kept.sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
+         sums_add_squares(&l->kept.sums[SET_MAIN], a, r->par, e) < 0) ||
         class_sums_add(&l->kept.classes, &l->home, r->o.how.classes, r->o.apart, a, &r->scratch,
                        r->par, e) < 0)
         return -1;
@@ -252,8 +252,7 @@ static int add_every(struct reduce *r, struct lane *l, const struct acts_view *a
 
     plain.w = NULL;
     if (add_to(r, l, SET_EVERY, a, e) < 0 ||
-        (r->o.how.length_diagonals &&
-         sums_add_squares(&l->kept.sums[SET_EVERY], a, &r->scratch, r->par, e) < 0))
+        (r->o.how.length_diagonals && sums_add_squares(&l->kept.sums[SET_EVERY], a, r->par, e) < 0))
         return -1;
     return r->o.how.plain ? add_to(r, l, SET_EVERY_PLAIN, &plain, e) : 0;
 }

@@ -80,14 +80,15 @@ static void sums_in_memory(const struct reduce_command *c, const struct forecast
     out->spilled = (uint64_t)(all - sums);
 }
 
-/* Of a chunk that is added up: its rows in f32, those of the other stream or of a class beside
- * them, and what must be picked out first. */
+/* Of a chunk that is added up: its rows in f32 where they are not multiplied as they came, those of
+ * the other stream or of a class beside them, and what must be picked out first. */
 static double rows_at_work(const struct reduce_command *c, const struct forecast *f)
 {
     const double cells = (double)f->chunk * (double)blas_row((size_t)f->inputs) * sizeof(float);
-    const int two = f->dual || plain_classes(c->core.how.classes, f);
+    const int two = f->dual || plain_classes(c->core.how.classes, f),
+              as_they_came = f->acts == DT_BF16 && blas_cpu().bf16 && !f->weighed;
 
-    return cells * (two ? 2 : 1) +
+    return cells * (two ? 2 : !as_they_came) +
            (whole_classes(c->core.how.classes, f) > 1 ? forecast_message(f) : 0);
 }
 

@@ -353,32 +353,41 @@ int sums_add_none(struct sums *x, const struct slab_home *home, const struct act
     return 0;
 }
 
+/* Columns and rows of a piece in f32: it stays in the first-level cache. */
+enum { PIECE_COLUMNS = 256, PIECE_ROWS = 8 };
+
 struct square_job {
     double *to;
-    const float *rows;
-    size_t T, K, ld;
+    const char *rows; /* as they travel, one behind the other */
+    enum dtype dtype;
+    size_t T, K;
 };
 
 /* A band of columns of one sequence: each sum is one thread's, its rows in order. */
 static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
 {
     const struct square_job *j = ctx;
-    const size_t from = band * BAND, n = from + BAND < j->K ? BAND : j->K - from;
+    const size_t from = band * PIECE_COLUMNS,
+                 n = from + PIECE_COLUMNS < j->K ? PIECE_COLUMNS : j->K - from;
+    float piece[PIECE_ROWS * PIECE_COLUMNS];
 
     (void)worker;
-    (void)e;
-    add_squares(j->to + from, j->rows + from, j->ld, j->T, n);
+    for (size_t t = 0; t < j->T; t += PIECE_ROWS) {
+        const size_t rows = t + PIECE_ROWS < j->T ? PIECE_ROWS : j->T - t;
+
+        for (size_t i = 0; i < rows; i++)
+            if (dtype_to_f32(j->dtype, j->rows + ((t + i) * j->K + from) * dtype_size(j->dtype), n,
+                             piece + i * n) < 0)
+                return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(j->dtype));
+        add_squares(j->to + from, piece, n, rows, n);
+    }
     return 0;
 }
 
-int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
-                     struct par *p, struct err *e)
+int sums_add_squares(struct sums *x, const struct acts_view *a, struct par *p, struct err *e)
 {
-    struct square_job j = {.K = a->K, .ld = blas_row(a->K)};
-    size_t at = 0;
+    struct square_job j = {.rows = a->x->data, .dtype = a->x->dtype, .K = a->K};
 
-    if (!t->plain && widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
-        return -1;
     for (size_t s = 0; s < a->nseq; s++) {
         struct length_bin *b = bin_of(x, (uint64_t)a->lengths[s], e);
 
@@ -386,10 +395,9 @@ int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scra
             return -1;
         j.to = b->squares;
         j.T = (size_t)a->lengths[s];
-        j.rows = t->rows + at * j.ld;
-        if (par_for(p, (a->K + BAND - 1) / BAND, add_square_band, &j, e) < 0)
+        if (par_for(p, (a->K + PIECE_COLUMNS - 1) / PIECE_COLUMNS, add_square_band, &j, e) < 0)
             return -1;
-        at += j.T;
+        j.rows += j.T * a->K * dtype_size(j.dtype);
     }
     return 0;
 }

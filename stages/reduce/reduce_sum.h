@@ -58,9 +58,8 @@ int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct er
 /* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is
  * an error. */
 int sums_add_tile(double *s, const float *tile, size_t K, double c, struct par *p, struct err *e);
-/* Adds the squares of its rows, by length. After sums_add_rows of the same rows. */
-int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
-                     struct par *p, struct err *e);
+/* Adds the squares of its rows, by length. */
+int sums_add_squares(struct sums *x, const struct acts_view *a, struct par *p, struct err *e);
 /* x += y, element by element; y is empty afterwards. */
 int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K,
                struct err *e);

@@ -53,6 +53,9 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
     f->length = o->nlengths ? 0 : o->length;
     f->lengths = 1;
     f->modalities = 1;
+    f->weighed =
+        o->token_weights || (o->first_weight && *o->first_weight != 1) ||
+        (o->weights != SAMPLE_WEIGHTS_NONE && (o->nlengths > 1 || o->mode == SAMPLE_WHOLE));
     if (o->mode == SAMPLE_WHOLE) { /* rows of any length up to the context */
         f->length = context && context < o->chunk_tokens ? context : o->chunk_tokens;
         f->length = o->longest && o->longest < f->length ? o->longest : f->length;

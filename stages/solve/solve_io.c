@@ -231,7 +231,7 @@ int solve_io_run(struct stage *s, struct err *e)
     struct solve_io io = {.command = c, .patterns.lines = &c->lines, .run = RUN_ID_INIT};
     int rc = -1;
 
-    mem_return_freed(); /* squares of one site after the other */
+    mem_return_freed(MEM_BLOCK); /* squares of one site after the other */
     io.patterns.hit = mem_array(c->lines.count + 1, 1, e);
     if (io.patterns.hit && (io.par = par_open((size_t)s->threads, e)) &&
         blas_room((size_t)s->threads, 1, e) == 0 && open_links(&io, s, e) == 0)

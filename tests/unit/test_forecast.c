@@ -14,6 +14,8 @@
 #include "../../stages/forward/forward_begin.h"
 #include "../../stages/forward/forward_forecast.h"
 #include "../../common/model/config_read.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/tensor/blas_cpu.h"
 #include "../../stages/reduce/reduce_forecast.h"
 #include "../../stages/sample/sample_forecast.h"
 #include "../../stages/sample/sample_opts.h"
@@ -25,6 +27,7 @@
 enum { K = TINY_FF, WEIGHTS = 2 * TINY_FF * TINY_D, LINEAR = TINY_FF * TINY_D };
 enum { SQUARE = 8 * K * K, TRIANGLE = 8 * K * (K + 1) / 2 };
 enum { ROW = 4 * TINY_D + 2 * K }; /* hidden state of a token: the stream f32, a site's rows bf16 */
+enum { STREAM = 64 * 4 * TINY_D, ROWS = 64 * 2 * K }; /* of a chunk */
 
 static struct config config;
 static struct sites sites;
@@ -292,12 +295,23 @@ static void memory_of_products(void **state)
     }
 }
 
+static void is_room(struct store_room r, uint64_t h, uint64_t x)
+{
+    assert_int_equal(r.h, h);
+    assert_int_equal(r.x, x);
+}
+
 static void budget_of_a_stream(void **state)
 {
+    const struct forward_row row = {3, 2};
+
     (void)state;
-    assert_int_equal(forward_budget(1000, 2, 5, 100, 20), 500); /* all fits */
-    assert_int_equal(forward_budget(999, 2, 5, 100, 20), 399);  /* less a chunk of 20 tokens */
-    assert_int_equal(forward_budget(100, 2, 5, 100, 20), 0);
+    is_room(forward_budget(1000, 2, row, 100, 20), 300, 200); /* all fits */
+    /* x goes first, less a chunk of 20 tokens for those of the file */
+    is_room(forward_budget(999, 2, row, 100, 20), 300, 499 - 300 - 40);
+    is_room(forward_budget(680, 2, row, 100, 20), 300, 0);
+    is_room(forward_budget(679, 2, row, 100, 20), 339 - 100, 0);
+    is_room(forward_budget(100, 2, row, 100, 20), 0, 0);
 }
 
 /* Features of images wait within --mem until the run begins. */
@@ -357,11 +371,15 @@ static void hidden_states(void **state)
     y = forward_of(&two, 1 << 30);
     assert_int_equal(y.hidden, 2 * 1024 * ROW);
     assert_true(y.flops > 1.999 * x.flops && y.flops < 2.001 * x.flops);
-    /* room for three of 16 chunks, one of which is what those of the file come into */
-    y = forward_of(&one, 3 * 64 * ROW + 100);
-    assert_int_equal(y.hidden, 3 * 64 * ROW);
-    assert_int_equal(y.spilled, 14 * 64 * ROW);
-    assert_int_equal(x.bytes - y.bytes, 13 * 64 * ROW);
+    /* the streams and the rows of three of 16 chunks, one of which is what those of the file come
+     * into */
+    y = forward_of(&one, 16 * STREAM + 3 * ROWS + 100);
+    assert_int_equal(y.hidden, 16 * STREAM + 3 * ROWS);
+    assert_int_equal(y.spilled, 14 * ROWS);
+    assert_int_equal(x.bytes - y.bytes, 13 * ROWS);
+    y = forward_of(&one, 4 * STREAM + ROWS + 100); /* not even the streams */
+    assert_int_equal(y.hidden, 4 * STREAM + ROWS);
+    assert_int_equal(y.spilled, 13 * STREAM + 16 * ROWS);
     f.forwards = 3; /* three of eight lanes, hence six chunks */
     assert_int_equal(forward_of(&f, 1 << 30).hidden, 6 * 64 * ROW);
     f = one;
@@ -391,6 +409,23 @@ static void sums_of_a_problem(void **state)
     c.core.how.classes = CLASS_POSITION; /* 0 and 1-127 are reached by sequences of 64 */
     reduce_forecast_sums(&c, &dual);
     assert_true(dual.apart == 2 * TRIANGLE);
+}
+
+/* Rows of one weight are multiplied in the bf16 that they came in, where the CPU does that. */
+static void rows_as_they_came(void **state)
+{
+    const struct reduce_command c = reducer();
+    struct forecast f = usual(0), narrow = f, whole;
+    const uint64_t wide = 64 * blas_row(K) * sizeof(float);
+
+    (void)state;
+    assert_false(f.weighed);
+    f.weighed = 1;
+    assert_int_equal(reduce_of(&c, &f).bytes - reduce_of(&c, &narrow).bytes,
+                     blas_cpu().bf16 ? wide : 0);
+    whole = f;
+    whole.dual = narrow.dual = 1; /* the drift is of numbers in f32 */
+    assert_int_equal(reduce_of(&c, &whole).bytes, reduce_of(&c, &narrow).bytes);
 }
 
 static void sums_in_memory(void **state)
@@ -493,6 +528,7 @@ int main(void)
         cmocka_unit_test(features_of_images),
         cmocka_unit_test(pixels),
         cmocka_unit_test(hidden_states),
+        cmocka_unit_test(rows_as_they_came),
         cmocka_unit_test(sums_of_a_problem),
         cmocka_unit_test(sums_in_memory),
         cmocka_unit_test(squares_of_solvers),

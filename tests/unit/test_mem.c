@@ -134,7 +134,7 @@ static void test_return_freed(void **state)
 #ifdef __SANITIZE_ADDRESS__
     skip(); /* it has a malloc of its own */
 #endif
-    mem_return_freed();
+    mem_return_freed(MEM_BLOCK);
     for (int round = 0; round < 2; round++)
         assert_true(fill_and_free(NULL) < 2 * BYTES);
 }

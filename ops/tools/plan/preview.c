@@ -151,6 +151,7 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
         return -1;
     if (preview_linears(o, &f, p, e) < 0)
         return -1;
+    f.weighed = f.weighed || o->importance;
     p->run = f;
     return (o->slide ? add_slide : add_memory)(o, &f, p, e);
 }
