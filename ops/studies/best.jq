@@ -12,7 +12,13 @@ def kept: .note | [ split("\n")[] | select(test("\\| kept \\|$")) | split("|")[1
 # Two lists, with the seeds that both have.
 def alike($a; $b): ($a | map(.seed)) as $x | ($b | map(.seed)) as $y |
     [ ($a | map(select(.seed as $s | $y | index($s)))), ($b | map(select(.seed as $s | $x | index($s)))) ];
+# The command that makes them.
+def command: if .model == "tale-qwen3" and .tokens == 32768 then "make bench-best" else
+    ["PTQ_BENCH_MODEL=\(.model)", "PTQ_BENCH_DATA=\(.data // "...")", "PTQ_BENCH_WIKI=\(.text // "...")", "PTQ_BENCH_TOKENS=\(.tokens)", "PTQ_BENCH_PRODUCTS=\(.products)",
+     "PTQ_BENCH_WINDOW=\(.window)", "PTQ_BENCH_WINDOWS=\(.windows)", (if .held then "PTQ_BENCH_HELD=\(.held)", "PTQ_BENCH_BUDGET=\(.budget)" else empty end), "make bench-best"] | join(" ") end;
 "## \($first.model), \($first.tokens) calibration tokens",
+"",
+"Made by `\($first | command)`.",
 "",
 (if $first.windows then "Judged on \($first.windows) windows of \($first.window)" + (if $first.products == "f32" then "." else "; runs and judgement with `--products \($first.products)`." end), "" else empty end),
 "| grid | method | KL | dNLL | seeds | CPU s |",

@@ -11,15 +11,14 @@
 #   PTQ_BENCH_METHODS (none: single methods that are run first, by methods.sh, seed by seed and grid by grid)
 #   PTQ_BENCH_BUDGET (3: the budget of the search)  PTQ_BENCH_HELD (8192)
 #   PTQ_BENCH_WORK (build/bench/best: folder of what goes on)  PTQ_BENCH_RESULTS (ops/studies/best)  PTQ_BENCH_TABLE (tests/bench/best.md)
-# Of SmolLM2-135M, with the single methods (33 to 108 CPU seconds each at 4 bits, and about 30 for a measurement, on cores with AMX):
-#   PTQ_BENCH_MODEL=SmolLM2-135M-Instruct-Q4_1 PTQ_BENCH_DATA=c4-128x512.jsonl PTQ_BENCH_WIKI=wikitext2-test-6x2048.jsonl PTQ_BENCH_TOKENS=8192 \
-#   PTQ_BENCH_PRODUCTS=bf16 PTQ_BENCH_WINDOW=2048 PTQ_BENCH_WINDOWS=4 PTQ_BENCH_METHODS='gptq maca gptaq maca+gptaq qep+gptq qronos' make bench-best
+# Each part of the table says the command that makes it, but for the single methods: they are made by the same words and PTQ_BENCH_METHODS, or by methods.sh.
 set -eu
 ptq=$(cd "$1" && pwd)/ptq
 here=ops/studies
 model=${PTQ_BENCH_MODEL:-pipelines/demo/tale-qwen3}
 data=${PTQ_BENCH_DATA:-$model/calib.jsonl} wiki=${PTQ_BENCH_WIKI:-$model/eval.jsonl}
 tokens=${PTQ_BENCH_TOKENS:-32768} window=${PTQ_BENCH_WINDOW:-1024} windows=${PTQ_BENCH_WINDOWS:-0} products=${PTQ_BENCH_PRODUCTS:-f32}
+held=${PTQ_BENCH_HELD:-8192} budget=${PTQ_BENCH_BUDGET:-3}
 name=$(basename "$model")
 work=${PTQ_BENCH_WORK:-build/bench/best} results=${PTQ_BENCH_RESULTS:-$here/best}
 cells=$results/$name-$tokens.jsonl
@@ -49,10 +48,11 @@ cell() { # GRID SEED
     bits=${1%%-*} out=$work/$name-$1-s$2
     [ -s "$out/config.json" ] ||
         "$ptq" run best --model "$model" --data "$(shuffled "$2")" --out "$out" --tokens "$tokens" --seed "$2" --bits "${bits#w}" --group $group \
-            --held "${PTQ_BENCH_HELD:-8192}" --budget "${PTQ_BENCH_BUDGET:-3}" --format dense --products "$products" --quiet
+            --held "$held" --budget "$budget" --format dense --products "$products" --quiet
     "$ptq" eval --model "$out" --ref "$model" --data "$wiki" --ref-states "$work/$name-states.safetensors" --window "$window" --max-windows "$windows" --products "$products" --json --quiet >"$work/eval.json"
     trials=$(find "$out.best" -name '*.done' -exec tail -n 1 {} \; | jq -s add)
     jq -nc --arg model "$name" --arg grid "$1" --argjson seed "$2" --argjson tokens "$tokens" --argjson trials "$trials" --arg products "$products" --argjson window "$window" \
+        --arg data "$(basename "$data")" --arg text "$(basename "$wiki")" --argjson held "$held" --argjson budget "$budget" \
         --slurpfile run "$out/.ptqflow/run.json" --slurpfile journal "$out/.ptqflow/journal.jsonl" --slurpfile eval "$work/eval.json" \
         '$ARGS.named | del(.run, .journal, .eval) + { windows: $eval[0].windows, perplexity: $eval[0].perplexity, dnll: $eval[0].dnll, dnll_se: $eval[0].dnll_se, kld: $eval[0].kld_mean,
             kld_se: $eval[0].kld_mean_se, cpu_seconds: $run[0].cpu_s, note: ($journal | map(select(.record == "note").text) | last) }' >>"$cells"

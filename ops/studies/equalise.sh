@@ -5,11 +5,15 @@
 # A cell (model, width, way, seed) is a line of OUT/cells.jsonl when it is done and is not done again: the command may be stopped and given
 # again. OUT/equalise.md is the table.
 #   PTQ_EQUAL_WAYS (all; plain first16 first position lengths maca length)  PTQ_EQUAL_BITS (3 4)  PTQ_EQUAL_SEEDS (1 2 3)  PTQ_EQUAL_TOKENS (16384)  PTQ_EQUAL_LENGTH (512)  PTQ_EQUAL_LENGTHS (64,128,256,512)  PTQ_EQUAL_WINDOWS (32)
+#   PTQ_EQUAL_PRODUCTS (f32: what runs and measurement multiply in)
+# A model with a token that attention rests on, 30 to 50 CPU seconds a cell on cores with AMX:
+#   PTQ_EQUAL_WAYS='plain first16 first' PTQ_EQUAL_BITS=4 PTQ_EQUAL_TOKENS=4096 PTQ_EQUAL_WINDOWS=2 PTQ_EQUAL_PRODUCTS=bf16 \
+#   sh ops/studies/equalise.sh bin out SmolLM2-135M-Instruct-Q4_1=c4-128x512.jsonl=wikitext2-test-6x2048.jsonl
 set -eu
-[ $# -ge 3 ] || { sed -n '3,7s/^# \{0,1\}//p' "$0" >&2; exit 100; }
+[ $# -ge 3 ] || { sed -n '3,11s/^# \{0,1\}//p' "$0" >&2; exit 100; }
 ptq=$(cd "$1" && pwd)/ptq out=$2
 shift 2
-length=${PTQ_EQUAL_LENGTH:-512} lengths=${PTQ_EQUAL_LENGTHS:-64,128,256,512}
+products=${PTQ_EQUAL_PRODUCTS:-f32} length=${PTQ_EQUAL_LENGTH:-512} lengths=${PTQ_EQUAL_LENGTHS:-64,128,256,512}
 mkdir -p "$out"
 [ -f "$out/cells.jsonl" ] || : >"$out/cells.jsonl"
 
@@ -29,9 +33,9 @@ cell() { # BITS WAY SEED
         'select(.model == $model and .bits == $bits and .way == $way and .seed == $seed)' "$out/cells.jsonl")" ] || return 0
     # shellcheck disable=SC2046 # the options are words
     "$ptq" run gptq --model "$model" --data "$calib" --out "$out/run" --overwrite --format dense --bits "$1" --group 64 --seed "$3" --mode crops --short join \
-        --tokens "${PTQ_EQUAL_TOKENS:-16384}" $(options_of "$2" | sed 's/ --short join//') --quiet
+        --products "$products" --tokens "${PTQ_EQUAL_TOKENS:-16384}" $(options_of "$2" | sed 's/ --short join//') --quiet
     "$ptq" eval --model "$out/run" --ref "$model" --data "$text" --window "$length" --max-windows "${PTQ_EQUAL_WINDOWS:-32}" \
-        --ref-states "$out/$name.states" --json --quiet >"$out/eval.json"
+        --products "$products" --ref-states "$out/$name.states" --json --quiet >"$out/eval.json"
     jq -c --arg model "$name" --argjson bits "$1" --arg way "$2" --argjson seed "$3" '{ $model, $bits, $way, $seed, kld: .kld_mean, se: .kld_mean_se, dnll }' \
         "$out/eval.json" >>"$out/cells.jsonl"
 }
