@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench.sh BIN PEAK - one GPTQ run and some windows that learn, and what they made of the machine. `make bench` calls it.
 # PTQ_BENCH_MODEL and PTQ_BENCH_DATA: another model folder and text than the bundled ones; PTQ_BENCH_TOKENS, PTQ_BENCH_LENGTH: how
-# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward multiplies in (f32). The peak is measured in the same run, before and after, and the better one counts.
+# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward multiplies in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM: hidden states of a forward process that stay in memory (all: 2G).
+# The peak is measured in the same run, before and after, and the better one counts.
 set -eu
 bin=$1
 peak=$2
@@ -11,6 +12,7 @@ data=${PTQ_BENCH_DATA:-pipelines/demo/tale-qwen3/calib.jsonl}
 tokens=${PTQ_BENCH_TOKENS:-65536}
 length=${PTQ_BENCH_LENGTH:-2048}
 products=${PTQ_BENCH_PRODUCTS:-f32}
+mem=${PTQ_BENCH_MEM:-2G}
 out=build/bench/out
 mkdir -p build/bench
 rm -rf "$out"
@@ -18,9 +20,21 @@ rm -rf "$out"
 # With --verbose every end of a link says what it moved and took.
 sed 's/\(ptq-[a-z]*\) /\1 --verbose /' pipelines/gptq.pipe >build/bench/gptq.pipe
 
+at_once() { # PID: the most that it and its children have had at one time, MiB, pages that several of them map counted once; until it has ended
+    most=0
+    while now=$(for p in "$1" $(pgrep -P "$1"); do cat "/proc/$p/smaps_rollup" 2>/dev/null || true; done |
+        awk '$1 == "Pss:" { sum += $2 } END { print int(sum / 1024) }') && [ "$now" -gt 0 ]; do
+        [ "$now" -le "$most" ] || most=$now
+        sleep 0.5
+    done
+    echo "$most"
+}
+
 before=$("$peak")
 "$bin/ptq" run build/bench/gptq.pipe --log build/bench/log --model "$model" --data "$data" --out "$out" --tokens "$tokens" --length "$length" \
-    --bits 4 --group 64 --seed 1 --products "$products" 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
+    --bits 4 --group 64 --seed 1 --products "$products" --forward.mem "$mem" 2>build/bench/said &
+together=$(at_once $!)
+wait $! || { tail -n 5 build/bench/said >&2; exit 1; }
 after=$("$peak")
 core=$("$peak" core)
 
@@ -49,7 +63,7 @@ waiting() { # WALL SECONDS
 }
 # What ptq plan foresaw of each stage's peak beside what the run's table says.
 planned() {
-    "$bin/ptq" plan gptq --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 --products "$products" >build/bench/plan
+    "$bin/ptq" plan gptq --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 --products "$products" --forward.mem "$mem" >build/bench/plan
     awk '/^(forward|reduce|solve|write) / && NF == 3 { plan[$1] = $3 }
          /^(forward|reduce|solve|write) / && NF == 6 { text = text sprintf("%s%s %d/%d", text ? ", " : "", $1, $6, plan[$1]) }
          END { print text }' build/bench/plan build/bench/said
@@ -58,7 +72,7 @@ planned() {
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
     -v core="$core" -v products="$products" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v memory_bytes="$(wire 'in memory' out)" -v plan="$(planned)" \
-    -v waiting="$(waiting "$(all wall_s)")" '
+    -v together="$together" -v mem="$mem" -v waiting="$(waiting "$(all wall_s)")" '
     $1 == "losses" { losses = $2; next }
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
@@ -76,9 +90,11 @@ planned() {
         printf "waiting      %s (s of a process, of %.1f)\n", waiting, wall
         printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token, %.0f more read where they lay\n",
             wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens, memory_bytes / tokens
-        printf "memory       %.0f MiB, sum of the peaks of all processes\n", rss
+        printf "memory       %.0f MiB, sum of the peaks of all processes; %.0f at one time, shared pages counted once (--forward.mem %s)\n", rss, together, mem
         printf "             of one process, MiB, measured/planned: %s\n", plan
     }'
+
+[ "${PTQ_BENCH_WINDOWS:-yes}" = yes ] || exit 0
 
 # Windows that learn: three times the forward products for each step, once for each loss and stream.
 slide="--model $model --data $data --tokens 4096 --length 512 --bits 4 --epochs 1 --shallow 0 --window 2 --stride 2 --deep 0 --seed 1"
