@@ -16,7 +16,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { INPUT_MAX = 8192 };
+/* Of so many answers none is lost to a client that does not read: a socket takes some 270 small
+ * messages, and who lets them lie longer is forgotten (control.h). */
+enum { INPUT_MAX = 8192, UNREAD_MAX = 200 };
 
 static char dir[] = "/tmp/ptq-fuzz-XXXXXX";
 static char name_write[] = "write", name_solve[] = "solve", path[] = "fuzz.pipe",
@@ -131,13 +133,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     turn(&s);
     for (size_t from = 1; from < size; from = cut, cut = size) {
         if (cut > from && send(fd, data + from, cut - from, MSG_NOSIGNAL) < 0)
-            abort();
+            break; /* forgotten: lines are without an answer */
         turn(&s);
         got += answers(fd);
     }
     for (size_t i = 1; i < size; i++)
         lines += data[i] == '\n';
-    if (got != lines)
+    if (got > lines || (got < lines && lines <= UNREAD_MAX))
         abort();
     close(fd);
     turn(&s);
