@@ -277,7 +277,9 @@ static int reverse_op(struct block_back *k, size_t i, const struct block_back_as
         for (int d = 0; d < t->ndim; d++)
             floats *= (size_t)t->shape[d];
 
-        if (!(k->tensor[i] = mem_array(floats, sizeof(float), e)))
+        /* products write over all of it, the others may add */
+        if (!(k->tensor[i] = (o->kind == &op_linear && x.a.count ? mem_raw : mem_array)(
+                  floats, sizeof(float), e)))
             return -1;
         x.grad_tensor[0] = k->tensor[i];
     }

@@ -141,7 +141,7 @@ static int linear_run(struct par *p, const char *name, size_t wide, tile_fn *til
         return 0;
     if (j.K == 0)
         return err_set(e, ERR_USE, "%s: no inputs", name);
-    j.cut = linear_cut(j.N, j.K);
+    j.cut = linear_cut(j.T, j.N, j.K);
     return tiles_run(p, ceil_div(j.T, j.cut.rows) * j.cut.across, tile, &j, e);
 }
 

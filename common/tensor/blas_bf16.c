@@ -120,7 +120,7 @@ int blas_linear16(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x
         return 0;
     if (K == 0)
         return err_set(e, ERR_USE, "linear: no inputs");
-    j.cut = linear_cut(N, K);
+    j.cut = linear_cut(T, N, K);
     j.wide = !tile_bf16_works();
     if (room_make(&j, p ? par_threads(p) : 1, e) < 0)
         return -1;

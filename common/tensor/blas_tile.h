@@ -23,7 +23,7 @@ int tiles_check(const char *product, struct err *e, size_t n, const size_t (*dim
 struct linear_cut {
     size_t rows, cols, across;
 };
-struct linear_cut linear_cut(size_t N, size_t K);
+struct linear_cut linear_cut(size_t T, size_t N, size_t K);
 
 static inline size_t ceil_div(size_t a, size_t b)
 {

@@ -6,14 +6,15 @@
 
 enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536 };
 /* The libraries pack the weights of a tile again for each: where they are more than a cache holds,
- * tiles are longer, and as many. */
+ * tiles are longer, and as many; with no more rows than one is long they are half as wide, or a
+ * thread would have them alone. */
 enum { WIDE_ROWS = 512, WIDE_COLS = 768, WIDE_WEIGHTS = 3 << 18 };
 
-struct linear_cut linear_cut(size_t N, size_t K)
+struct linear_cut linear_cut(size_t T, size_t N, size_t K)
 {
     const int wide = least(N, LINEAR_COLS) >= ceil_div(WIDE_WEIGHTS, K);
-    struct linear_cut c = {.rows = wide ? WIDE_ROWS : LINEAR_ROWS,
-                           .across = ceil_div(N, wide ? WIDE_COLS : LINEAR_COLS)};
+    const size_t cols = !wide ? LINEAR_COLS : T > WIDE_ROWS ? WIDE_COLS : WIDE_COLS / 2;
+    struct linear_cut c = {.rows = wide ? WIDE_ROWS : LINEAR_ROWS, .across = ceil_div(N, cols)};
 
     c.cols = ceil_div(ceil_div(N, c.across), 64) * 64;
     c.across = ceil_div(N, c.cols);
