@@ -48,6 +48,7 @@ struct forecast {
     /* by the caller: processes of the stages that may have several, and cores that they share;
      * reducers share the sites (0: one) */
     size_t forwards, reducers, solvers, sharers, cores;
+    size_t weighted; /* sites for which chunks bring a weight of each token (ptq-importance) */
 };
 
 void forecast_model(struct forecast *f, const struct sites *sites);

@@ -34,6 +34,13 @@ static uint64_t features_most(const struct config *c, const struct forecast *f, 
                      : 0;
 }
 
+/* The chunks stay here, with what they bring: weights of their tokens at sites; some are on their
+ * way in. */
+static double weights_of_tokens(const struct forecast *f, uint64_t mine)
+{
+    return sizeof(float) * (double)f->weighted * (double)f->chunk * ((double)mine + UNDER_WAY);
+}
+
 /* While it looks at a chunk: the pixels, and the pictures that go through the tower together. */
 static int looking(const struct config *c, const struct forecast *f, double threads, double *bytes,
                    struct err *e)
@@ -108,7 +115,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     out->flops = ways * cost.flops;
     later = (double)cost.room + ways * weight_bytes(o->products) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);
-    out->bytes = (uint64_t)(forecast_blocks(threads) +
+    out->bytes = (uint64_t)(forecast_blocks(threads) + weights_of_tokens(f, mine) +
                             fmax((double)features + look,
                                  (double)out->hidden + fmax(later, (double)features)));
     return 0;

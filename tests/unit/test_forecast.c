@@ -295,6 +295,23 @@ static void memory_of_products(void **state)
     }
 }
 
+/* A weight of each token at each site: of the chunks of a worker, and of some that come. */
+static void memory_of_weights(void **state)
+{
+    struct forecast f = usual(0);
+    struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30};
+    struct forward_forecast x, y;
+    struct err e = {0};
+    double chunks;
+
+    (void)state;
+    assert_int_equal(forward_forecast_make(&o, &config, &f, &x, &e), 0);
+    f.weighted = 1000;
+    assert_int_equal(forward_forecast_make(&o, &config, &f, &y, &e), 0);
+    chunks = (double)(y.bytes - x.bytes) / (4000.0 * (double)f.chunk);
+    assert_true(chunks > forecast_share(&f) + 1 && chunks < forecast_share(&f) + 4);
+}
+
 static void is_room(struct store_room r, uint64_t h, uint64_t x)
 {
     assert_int_equal(r.h, h);
@@ -524,6 +541,7 @@ int main(void)
         cmocka_unit_test(memory_of_sample_and_write),
         cmocka_unit_test(memory_of_a_text),
         cmocka_unit_test(memory_of_products),
+        cmocka_unit_test(memory_of_weights),
         cmocka_unit_test(budget_of_a_stream),
         cmocka_unit_test(features_of_images),
         cmocka_unit_test(pixels),

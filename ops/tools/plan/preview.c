@@ -25,7 +25,8 @@ static int agree(const struct preview_opts *o, const struct preview *p, struct f
                            .reducers = o->reducers,
                            .solvers = o->solvers,
                            .sharers = o->sharers,
-                           .cores = o->cores};
+                           .cores = o->cores,
+                           .weighted = o->importance ? p->table.count : 0};
     forecast_model(f, &p->table);
     if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0)
         return -1;
