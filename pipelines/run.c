@@ -16,6 +16,7 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/slide/slide_opts.h"
+#include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "best.h"
 #include "change.h"
@@ -501,6 +502,10 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
         return -1;
     if (o->listen && (search || choice))
         return err_set(e, ERR_USE, "--listen: a run of several passes takes no workers");
+    if (o->listen && !route_stage(t, &forward_spec, 0) && !route_stage(t, &solve_spec, 0))
+        return err_set(e, ERR_USE,
+                       "--listen: workers run what ptq-forward and ptq-solve do, and "
+                       "this recipe has neither: all its stages run on this host");
     if (o->dry_run)
         return dry_run(o, t, e);
     return search || choice ? run_several(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);

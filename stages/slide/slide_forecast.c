@@ -13,9 +13,9 @@
 #include "../../common/model/model_back.h"
 
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
-#define OF_GROUP 9.0   /* bytes of a scale and a zero point while they are learned */
-#define ROWS 4.0       /* times the stream of a step: what products have beside their rows */
-#define ROUNDING 24e-9 /* seconds of a core: a weight is rounded, and its gradient goes back */
+#define OF_GROUP 9.0  /* bytes of a scale and a zero point while they are learned */
+#define ROWS 4.0      /* times the stream of a step: what products have beside their rows */
+#define ROUNDING 6e-9 /* seconds of a core: a weight is rounded, and its gradient goes back */
 
 /* Of one block. */
 struct load {

@@ -229,6 +229,8 @@ losses() { # OUT: of the linears, in the order of their sites
     [ ! -e none.ptq ]
     run -100 ptq run slide --model "$M" --data "$M/calib.jsonl" --bits 2 --out none --state /dev/null --dry-run
     [[ $output == *"--state: '/dev/null' is there and not a folder"* ]]
+    run -100 ptq run slide-shared --model "$M" --data "$M/calib.jsonl" --out none --listen 'tcp://127.0.0.1:*' --dry-run
+    [[ $output == *"--listen: workers run what ptq-forward and ptq-solve do, and this recipe has neither"* ]]
 }
 
 @test "a slide or write process that is killed is begun again, to the same bytes" {
