@@ -96,8 +96,8 @@ planned() {
 
 [ "${PTQ_BENCH_WINDOWS:-yes}" = yes ] || exit 0
 
-# Windows that learn: three times the forward products for each step, once for each loss and stream.
-slide="--model $model --data $data --tokens 4096 --length 512 --bits 4 --epochs 1 --shallow 0 --window 2 --stride 2 --deep 0 --seed 1"
+# Windows that learn: three times the forward products for each step of two rows, once for each loss and stream.
+slide="--model $model --data $data --tokens 4096 --length 512 --bits 4 --epochs 4 --batch 2 --shallow 0 --window 2 --stride 2 --deep 0 --seed 1"
 rm -rf build/bench/slide
 # shellcheck disable=SC2086
 "$bin/ptq" run slide $slide --out build/bench/slide 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
