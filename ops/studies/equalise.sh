@@ -7,7 +7,7 @@
 #   PTQ_EQUAL_WAYS (all; plain first16 first position lengths maca length)  PTQ_EQUAL_BITS (3 4)  PTQ_EQUAL_SEEDS (1 2 3)  PTQ_EQUAL_TOKENS (16384)  PTQ_EQUAL_LENGTH (512)  PTQ_EQUAL_LENGTHS (64,128,256,512)  PTQ_EQUAL_WINDOWS (32)
 #   PTQ_EQUAL_PRODUCTS (f32: what runs and measurement multiply in)
 # A model with a token that attention rests on, 30 to 50 CPU seconds a cell on cores with AMX:
-#   PTQ_EQUAL_WAYS='plain first16 first' PTQ_EQUAL_BITS=4 PTQ_EQUAL_TOKENS=4096 PTQ_EQUAL_WINDOWS=2 PTQ_EQUAL_PRODUCTS=bf16 \
+#   PTQ_EQUAL_WAYS='plain first16 first' PTQ_EQUAL_BITS=4 PTQ_EQUAL_TOKENS=2048 PTQ_EQUAL_WINDOWS=2 PTQ_EQUAL_PRODUCTS=bf16 \
 #   sh ops/studies/equalise.sh bin out SmolLM2-135M-Instruct-Q4_1=c4-128x512.jsonl=wikitext2-test-6x2048.jsonl
 set -eu
 [ $# -ge 3 ] || { sed -n '3,11s/^# \{0,1\}//p' "$0" >&2; exit 100; }
