@@ -6,6 +6,7 @@
 
 #include "../common/tensor/blas.h"
 #include "../common/wire/curve.h"
+#include "../common/wire/link_url.h"
 
 #define AT(field) offsetof(struct worker_command, field)
 static const struct opt rows[] = {
@@ -35,6 +36,8 @@ static int check(const struct stage *s, struct err *e)
     if (strncmp(url, "tcp://", 6) != 0 || colon < url + 7 || strchr(url, ','))
         return err_set(e, ERR_USE, "'%.200s' is not the address of a run: say tcp://HEAD:PORT",
                        url);
+    if (url_check(url, 0, 0, e) < 0)
+        return -1;
     if (c->name && (!curve_name_fits(c->name) || strlen(c->name) >= WORKER_NAME))
         return err_set(e, ERR_USE,
                        "--name '%.80s': a name is at most %d letters, digits, '.', '-', '_'",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link_url - see link_url.h. */
 #include "link_url.h"
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -59,16 +61,33 @@ static int ipc_prepare(const char *path, struct err *e)
     return chmod(dir, 0700) == 0 ? 0 : err_sys(e, "cannot close folder '%s' to others", dir);
 }
 
+/* ZeroMQ takes any number, modulo 65536. Whoever binds may leave the choice. */
+static int check_port(const char *url, const char *port, int bind, struct err *e)
+{
+    const size_t digits = strspn(port, "0123456789");
+    const long n = strtol(port, NULL, 10);
+
+    if (bind && (strcmp(port, "*") == 0 || strcmp(port, "0") == 0))
+        return 0;
+    if (digits && digits < 6 && !port[digits] && n > 0 && n <= UINT16_MAX)
+        return 0;
+    return err_set(e, ERR_USE, "'%s': a port is a number up to %d%s", url, UINT16_MAX,
+                   bind ? ", or *" : "");
+}
+
 static int check_one(const char *url, int bind, int open, struct err *e)
 {
-    const char *rest = strstr(url, "://");
+    const char *rest = strstr(url, "://"), *colon;
 
     rest = rest ? rest + 3 : "";
     if (strncmp(url, "ipc://", 6) == 0 && *rest)
         return bind ? ipc_prepare(rest, e) : 0;
-    if (!zsock_is_tcp(url) || !strchr(rest, ':'))
+    colon = strrchr(rest, ':');
+    if (!zsock_is_tcp(url) || !colon || colon == rest)
         return err_set(e, ERR_USE, "'%s' is not an endpoint: say ipc://PATH or tcp://HOST:PORT",
                        url);
+    if (check_port(url, colon + 1, bind, e) < 0)
+        return -1;
     if (bind && !open && !host_is_loopback(rest))
         return err_set(
             e, ERR_USE,

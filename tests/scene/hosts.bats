@@ -125,6 +125,8 @@ await() { # N: the N-th site is there
     [[ $output == *"--hosts goes with --listen"* ]]
     run -100 ptq worker ipc:///tmp/x
     [[ $output == *"say tcp://HEAD:PORT"* ]]
+    run -100 ptq worker tcp://127.0.0.1:70000
+    [[ $output == *"a port is a number up to 65535"* ]]
     run -100 ptq worker tcp://127.0.0.1:9 --name 'a b'
     [[ $output == *"--name 'a b': a name is at most 63 letters"* ]]
     run -111 ptq worker tcp://127.0.0.1:9 --wait 2

@@ -27,6 +27,12 @@ static void test_bad_endpoints(void **state)
     refused("http://host:80", LINK_IN, "'http://host:80'");
     refused("ipc://", LINK_IN, "not an endpoint");
     refused("tcp://host", LINK_OUT, "not an endpoint");
+    refused("tcp://:80", LINK_OUT, "not an endpoint");
+    refused("tcp://host:70000", LINK_OUT, "a port is a number up to 65535");
+    refused("tcp://host:0", LINK_IN, "a port is a number up to 65535");
+    refused("tcp://host:80x", LINK_IN, "a port is a number up to 65535");
+    refused("@tcp://127.0.0.1:65536", LINK_IN, "a port is a number up to 65535, or *");
+    refused("@tcp://127.0.0.1:", LINK_OUT, "a port is a number up to 65535, or *");
     refused("@tcp://0.0.0.0:*", LINK_IN, "--insecure");
     refused("@tcp://*:5555", LINK_IN, "--insecure");
     refused("/no/such/file", LINK_IN, "/no/such/file");
