@@ -16,6 +16,7 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/base/sig.h"
 #include "../common/tensor/blas_pace.h"
 #include "../common/wire/talk.h"
 #include "hold.h"
@@ -496,6 +497,8 @@ static int run(struct stage *s, struct err *e)
     struct worker w = {.stage = s, .command = s->own, .sigfd = -1, .dir = {.lock = -1}};
     int rc = open_all(&w, e);
 
+    if (rc == 0 && sig_draining()) /* asked before there was anything to leave */
+        leave(&w, "");
     while (rc == 0 && !is_over(&w)) {
         listen_once(&w);
         on_signals(&w);

@@ -31,6 +31,13 @@ static int take(int number, const struct sigaction *a)
     return before.sa_handler == SIG_IGN ? 0 : sigaction(number, a, NULL);
 }
 
+int sig_init_end(struct err *e)
+{
+    const struct sigaction a = {.sa_handler = SIG_IGN};
+
+    return take(SIGXFSZ, &a) < 0 ? err_sys(e, "cannot ignore SIGXFSZ") : 0;
+}
+
 int sig_init_print(struct err *e)
 {
     const stack_t own = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -46,8 +53,7 @@ int sig_init_print(struct err *e)
     a.sa_handler = on_signal;
     if (take(SIGTERM, &a) < 0 || take(SIGINT, &a) < 0)
         return err_sys(e, "cannot catch signals");
-    a.sa_handler = SIG_IGN;
-    return take(SIGXFSZ, &a) < 0 ? err_sys(e, "cannot ignore SIGXFSZ") : 0;
+    return sig_init_end(e);
 }
 
 int sig_init(struct err *e)

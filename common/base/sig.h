@@ -14,6 +14,8 @@
 int sig_init(struct err *e);
 /* The same for a command that prints: SIGPIPE ends it, as it ends any filter. */
 int sig_init_print(struct err *e);
+/* The same for one that never asks sig_draining(): SIGTERM and SIGINT end it, too. */
+int sig_init_end(struct err *e);
 int sig_draining(void); /* 1 after the first SIGTERM or SIGINT */
 int sig_fd(void);       /* becomes readable when draining starts; for poll loops */
 

@@ -180,13 +180,15 @@ static void files_raise(void)
 /* Status lines are for a supervisor, or for a person who did not ask for quiet. */
 static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), struct err *e)
 {
-    const int prints = (s->spec->shared & STAGE_PRINTS) != 0;
+    const unsigned is = s->spec->shared;
 
     files_raise();
-    if ((prints ? sig_init_print(e) : sig_init(e)) < 0 || fault_init(s->fault, e) < 0 ||
-        ((s->spec->shared & STAGE_PAUSES) && pause_init(e) < 0))
+    if ((is & STAGE_ENDS     ? sig_init_end(e)
+         : is & STAGE_PRINTS ? sig_init_print(e)
+                             : sig_init(e)) < 0 ||
+        fault_init(s->fault, e) < 0 || ((is & STAGE_PAUSES) && pause_init(e) < 0))
         return -1;
-    if ((s->spec->shared & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
+    if ((is & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
         status_init(s->spec->name, (int)s->status_fd);
     return run(s, e);
 }

@@ -19,8 +19,10 @@
 #define STAGE_TMP 4u      /* --tmp */
 #define STAGE_INSECURE 8u /* --keys and --insecure: it has links */
 #define STAGE_ZSTD 16u    /* --zstd */
-/* No option: text on stdout is what it is for, so it ends when nobody reads (sig.h). */
+/* No option: text on stdout is what it is for, so it ends when nobody reads (sig.h); and the same
+ * of one that has nothing to finish or to remove when it is asked to stop: that ends it, too. */
 #define STAGE_PRINTS 32u
+#define STAGE_ENDS 512u
 /* Nor this: options that no row knows are arguments, for the program to hand on. */
 #define STAGE_PASSES 64u
 #define STAGE_FAULT 128u  /* --fault: faults on purpose (fault.h) */

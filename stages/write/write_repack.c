@@ -8,6 +8,7 @@
 
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/sig.h"
 #include "../../common/base/version.h"
 #include "../../common/format/grid_affine.h"
 #include "../../common/format/packed.h"
@@ -82,9 +83,11 @@ static int regroup(const struct repack *r, struct packed *p, struct err *e)
 static int linear_read(const struct repack *r, const struct plan_linear *l, struct packed *p,
                        struct err *e)
 {
-    int rc = format_find_linear(r->reader, l->f.name, l->f.N, l->f.K, e);
+    int rc;
 
-    if (rc == 0)
+    if (sig_draining())
+        return err_set(e, ERR_SYS, "stopped by a signal at '%s'", l->f.name);
+    if ((rc = format_find_linear(r->reader, l->f.name, l->f.N, l->f.K, e)) == 0)
         rc = format_read_linear(r->reader, l->f.name, l->f.N, l->f.K, p, e);
     if (rc <= 0)
         return rc;

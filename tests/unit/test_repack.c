@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Repacking: what one run writes in two formats is what the first becomes when it is put into the
  * second; what a format cannot hold is refused before a byte is written. */
+#include <signal.h>
+#include "../../common/base/sig.h"
 #include "../../common/format/format_gptq.h"
 #include "../../common/model/config_text.h"
 #include "../../stages/write/write_repack.h"
@@ -236,6 +238,22 @@ static void sets_a_key_wherever_it_stands(void **state)
             "{\"t\": {\"q\": false, \"s\": \"q\"},\n  \"q\": false\n}\n");
 }
 
+/* The last test: the flag stays. */
+static void a_signal_stops_it(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct repack_report r;
+    struct err e = {0};
+
+    (void)state;
+    whole_run("gptq", &o, 0, 1, 0);
+    assert_int_equal(sig_init(&e), 0);
+    assert_int_equal(raise(SIGTERM), 0);
+    assert_int_equal(repack("dense", &r, &e), -1);
+    assert_int_equal(e.kind, ERR_SYS);
+    assert_non_null(strstr(e.text, "stopped by a signal"));
+}
+
 static int make_roots(void **state)
 {
     const int rc = make_root(state);
@@ -253,6 +271,7 @@ int main(void)
         cmocka_unit_test_teardown(what_is_not_in_every_format, remove_out),
         cmocka_unit_test(drops_members),
         cmocka_unit_test(sets_a_key_wherever_it_stands),
+        cmocka_unit_test_teardown(a_signal_stops_it, remove_out),
     };
 
     return cmocka_run_group_tests_name("repack", tests, make_roots, remove_root);

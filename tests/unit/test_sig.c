@@ -172,6 +172,8 @@ static void what_was_ignored_stays_so(void **state)
     assert_int_equal(child_of(SIGINT, RLIM_INFINITY, sig_init_print, interrupted), 0);
     assert_int_equal(child_of(SIGINT, RLIM_INFINITY, sig_init, ended), 1);
     assert_int_equal(child_of(SIGTERM, RLIM_INFINITY, sig_init, ended), 0);
+    assert_int_equal(child_of(SIGTERM, RLIM_INFINITY, sig_init_end, ended), 0);
+    assert_int_equal(child_of(0, RLIM_INFINITY, sig_init_end, ended), -SIGTERM);
 }
 
 static void a_write_that_fails_says_so_itself(void **state)
@@ -179,6 +181,7 @@ static void a_write_that_fails_says_so_itself(void **state)
     (void)state;
     assert_int_equal(child_of(0, 4, sig_init, grown), 3);
     assert_int_equal(child_of(0, 4, sig_init_print, grown), 3);
+    assert_int_equal(child_of(0, 4, sig_init_end, grown), 3);
     assert_int_equal(child_of(0, RLIM_INFINITY, sig_init, unread), 3);
     assert_int_equal(child_of(0, RLIM_INFINITY, sig_init_print, unread), -SIGPIPE);
     assert_int_equal(child_of(SIGPIPE, RLIM_INFINITY, sig_init_print, unread), 3);

@@ -89,7 +89,7 @@ const struct stage_spec allocate_spec = {
              "    ptq run gptq --model M --data D --out mixed --overrides mixed.txt\n",
     .args_min = 1,
     .args_max = 64,
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct allocate_command),
     .check = check,

@@ -17,7 +17,7 @@ const struct stage_spec check_spec = {
              "Example: ptq-check smollm2-w4 && vllm serve smollm2-w4\n",
     .args_min = 1,
     .args_max = 1,
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct check_command),
     .start = blas_start,

@@ -14,7 +14,7 @@ const struct stage_spec families_spec = {
     .about = "list the architectures that are known",
     .notes = "What config.json says beyond them, and would change the mathematics, is refused by "
              "name when a model is opened.\n",
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct families_command),
 };

@@ -93,7 +93,7 @@ const struct stage_spec law_spec = {
              "Example: ptq-law predict --params 7B --qr .95 --qb 128 points.jsonl\n",
     .args_min = 2,
     .args_max = OPT_ARGS_MAX,
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct law_command),
     .check = check,

@@ -19,7 +19,7 @@ const struct stage_spec diff_spec = {
              "Example: ptq-diff --ignore seconds old-solutions.ptq new-solutions.ptq\n",
     .args_min = 2,
     .args_max = 2,
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct diff_command),
 };

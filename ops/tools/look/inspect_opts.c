@@ -16,7 +16,7 @@ const struct stage_spec inspect_spec = {
     .notes = "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n",
     .args_min = 1,
     .args_max = OPT_ARGS_MAX,
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct inspect_command),
 };

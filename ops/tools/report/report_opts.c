@@ -27,7 +27,7 @@ const struct stage_spec report_spec = {
              "Example: ptq-report out --problems problems.ptq --out report.html\n",
     .args_min = 1,
     .args_max = 1,
-    .shared = STAGE_PRINTS,
+    .shared = STAGE_ENDS,
     .rows = rows,
     .size = sizeof(struct report_command),
 };

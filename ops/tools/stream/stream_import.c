@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../../common/base/mem.h"
+#include "../../../common/base/sig.h"
 #include "../../../common/base/version.h"
 #include "../../../common/tensor/safetensors.h"
 #include "../../../common/wire/msg_problem.h"
@@ -277,6 +278,10 @@ int stream_import(const char *path, struct link *out, size_t *count, struct err 
     for (size_t i = 0; i < im.set->count; i++) {
         if (!is_weight(&im, &im.set->entries[i]))
             continue;
+        if (sig_draining()) {
+            err_set(e, ERR_SYS, "stopped by a signal");
+            goto out;
+        }
         m = make_problem(&im, &im.set->entries[i], index++, total, e);
         if (!m || link_send(out, &m, e))
             goto out;
