@@ -13,9 +13,11 @@
 #include "../../common/model/model_back.h"
 
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
-#define OF_GROUP 9.0  /* bytes of a scale and a zero point while they are learned */
-#define ROWS 4.0      /* times the stream of a step: what products have beside their rows */
-#define ROUNDING 6e-9 /* seconds of a core: a weight is rounded, and its gradient goes back */
+#define OF_GROUP 9.0 /* bytes of a scale and a zero point while they are learned */
+#define ROWS 4.0     /* times the stream of a step: what products have beside their rows */
+#define KEPT 1.15    /* of a window: what is freed is kept for the next step, with holes (mem.h) */
+#define LARGE (2 << 20) /* the heap ends with a large page */
+#define ROUNDING 6e-9   /* seconds of a core: a weight is rounded, and its gradient goes back */
 
 /* Of one block. */
 struct load {
@@ -72,7 +74,9 @@ static double window_bytes(const struct slide_opts *o, const struct load *x, siz
             block = most(block, x[i].weights + sizeof(double) * (x[i].squares + x[i].square));
         one = most(one, sizeof(float) * (x[i].weights + x[i].widest));
     }
-    return held + most(shared ? values + messages : values + one, block);
+    values += shared ? messages : one;
+    /* what steps leave is too small for Hessians */
+    return held + (o->gptq ? values + block : most(values, block));
 }
 
 /* Of a process that makes the gradients of one part after the other; x is written over. */
@@ -92,7 +96,7 @@ static int slope_bytes(const struct slide_opts *o, const struct config *c,
         window = most(window, window_bytes(&(struct slide_opts){.shape = o->shape},
                                            x + span[w].first, span[w].count, 0));
     /* two parts are in hand, each with the streams before and behind the window */
-    *bytes = forecast_blocks(threads) + window +
+    *bytes = forecast_blocks(threads) + KEPT * window + LARGE +
              3 * sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length +
              rows * (double)c->d * sizeof(float) * (ROWS + 4);
     return 0;
@@ -149,8 +153,10 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
     add_work(o, span, spans, x, cost.flops / (double)c->layers, ceil(sequences / (double)o->batch),
              out);
     out->seconds /= threads;
-    out->bytes = (uint64_t)(forecast_blocks(threads) + window + 3 * scores +
-                            (f->sharers ? 0 : (double)step * (double)c->d * sizeof(float) * ROWS) +
+    out->bytes = (uint64_t)(forecast_blocks(threads) + 3 * scores +
+                            (f->sharers ? window
+                                        : KEPT * window + LARGE +
+                                              (double)step * (double)c->d * sizeof(float) * ROWS) +
                             (double)f->tokens * (2 * (double)c->d + 2) * sizeof(float));
     if (f->sharers && slope_bytes(o, c, sites, f, span, spans, x, &slope, e) < 0)
         goto out;
