@@ -96,11 +96,12 @@ fire: all unit-tests
 	PTQ_TEST_TAGS=fire PTQ_BIN='$(abspath $(BIN))' PTQ_SHIMS='$(abspath $(BUILD))/shim' PATH='$(abspath $(BIN))':"$$PATH" prove -o -j$(JOBS) --exec ops/tap $(FIRE)
 
 # gcc warns about things that are not so when it instruments; the ordinary build and lint's clang have the warnings.
+# They take three times as long and more: a file of tests may, too.
 # The leak checker breaks off (signal 11) at the storage of threads that use libraries loaded later, when a stage ends early.
 check:
 	sh ops/lint
 	mkdir -p build/san/share && ln -sfn ../../.. build/san/share/ptqflow # recipes by name
-	LSAN_OPTIONS='use_tls=0:suppressions=$(abspath tests/lsan.supp):print_suppressions=0' $(MAKE) test BUILD=build/san BIN=build/san/bin WARN=-w OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+	PTQ_TEST_SECONDS=900 LSAN_OPTIONS='use_tls=0:suppressions=$(abspath tests/lsan.supp):print_suppressions=0' $(MAKE) test BUILD=build/san BIN=build/san/bin WARN=-w OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
 # Runs with random faults, one for each seed; those that fail are named. SEEDS='7 100-120': others.
 chaos: all $(SHIMS) $(CHAOS_BIN)
