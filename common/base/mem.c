@@ -33,6 +33,11 @@ static void *no_memory(size_t count, size_t size, struct err *e)
     return NULL;
 }
 
+static char *page_of(char *p)
+{
+    return p - (uintptr_t)p % (uintptr_t)sysconf(_SC_PAGESIZE);
+}
+
 /* The heap is advised when it has grown, before most of it is touched: a large page is given where
  * no small one is yet. The system may have none. */
 static void *lay(void *p, size_t bytes)
@@ -42,8 +47,7 @@ static void *lay(void *p, size_t bytes)
     if (!from || !p)
         return p;
     if (bytes >= APART)
-        (void)madvise((char *)p - (uintptr_t)p % (uintptr_t)sysconf(_SC_PAGESIZE), bytes,
-                      MADV_HUGEPAGE);
+        (void)madvise(page_of(p), bytes, MADV_HUGEPAGE);
     end = sbrk(0);
     if (end > from && atomic_compare_exchange_strong(&advised, &from, end))
         (void)madvise(from, (size_t)(end - from), MADV_HUGEPAGE);
@@ -104,12 +108,10 @@ void mem_return_freed(size_t least)
 
 void mem_keep_freed(void)
 {
-    char *end = sbrk(0);
-
     mallopt(M_MMAP_THRESHOLD, APART);
     mallopt(M_TRIM_THRESHOLD, INT_MAX);
     mallopt(M_TOP_PAD, GROWS);
-    advised = end - (uintptr_t)end % (uintptr_t)sysconf(_SC_PAGESIZE);
+    advised = page_of(sbrk(0));
 }
 
 double mem_machine(void)

@@ -156,9 +156,11 @@ const struct format *format_look(const struct st_set *s, const struct st_entry *
 const struct format *format_look_weight(const struct st_set *s, struct format_linear *l);
 /* NAME.weight is there and holds weights: numbers of 8 bits with a scale beside them are codes. */
 int format_is_plain(const struct st_set *s, const char *name);
-/* Tensor x holds numbers of 8 bits, and scales lie beside it, X_scale or X_scale_inv: codes, which
- * are no weights without them, whatever config.json says. */
-int format_is_coded(const struct st_set *s, const struct st_entry *x);
+/* 0: tensor x holds weights. ERR_USE: its type is no float type, or its numbers have 8 bits and
+ * scales lie beside it, X_scale or X_scale_inv: codes, which are no weights without them, whatever
+ * config.json says; unread: why nobody reads them so. */
+int format_check_float(const struct st_set *s, const struct st_entry *x, const char *unread,
+                       struct err *e);
 
 /* Can it hold codes of linears of a vision tower? */
 int format_check_tower(const struct format *f, struct err *e);

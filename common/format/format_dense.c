@@ -94,14 +94,9 @@ static int find(const void *spec, const struct format_source *s, const char *nam
         return -1;
     if (!(x = st_find(s->set, full)))
         return missing(s, name, full, e);
-    if (format_is_coded(s->set, x))
-        return err_set(e, ERR_USE,
-                       "%s: tensor '%s' is quantized already, to %s with scales beside it, and "
-                       "config.json has no quantization_config that says how",
-                       s->set->paths[x->shard], full, dtype_name(x->dtype));
-    if (!dtype_is_float(x->dtype))
-        return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
-                       s->set->paths[x->shard], full, dtype_name(x->dtype));
+    if (format_check_float(s->set, x, "config.json has no quantization_config that says how", e) <
+        0)
+        return -1;
     if (x->ndim == 2 && memcmp(x->shape, shape, sizeof shape) == 0)
         return 0;
     tensor_shape_text(2, shape, want, sizeof want);

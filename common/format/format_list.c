@@ -155,7 +155,7 @@ int format_is_plain(const struct st_set *s, const char *name)
            ((x->dtype != DT_F8_E4M3 && x->dtype != DT_I8) || !format_packed(s, name));
 }
 
-int format_is_coded(const struct st_set *s, const struct st_entry *x)
+static int is_coded(const struct st_set *s, const struct st_entry *x)
 {
     static const char *const scales[] = {"_scale", "_scale_inv"};
     char beside[sizeof x->name + 16];
@@ -167,6 +167,19 @@ int format_is_coded(const struct st_set *s, const struct st_entry *x)
         if (st_find(s, beside))
             return 1;
     }
+    return 0;
+}
+
+int format_check_float(const struct st_set *s, const struct st_entry *x, const char *unread,
+                       struct err *e)
+{
+    if (is_coded(s, x))
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s' is quantized already, to %s with scales beside it, and %s",
+                       s->paths[x->shard], x->name, dtype_name(x->dtype), unread);
+    if (!dtype_is_float(x->dtype))
+        return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
+                       s->paths[x->shard], x->name, dtype_name(x->dtype));
     return 0;
 }
 

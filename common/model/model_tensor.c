@@ -31,18 +31,8 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
                     : "");
         return NULL;
     }
-    if (format_is_coded(m->st, x)) {
-        err_set(e, ERR_USE,
-                "%s: tensor '%s' is quantized already, to %s with scales beside it, and what "
-                "config.json says does not read it",
-                m->st->paths[x->shard], name, dtype_name(x->dtype));
+    if (format_check_float(m->st, x, "what config.json says does not read it", e) < 0)
         return NULL;
-    }
-    if (!dtype_is_float(x->dtype)) {
-        err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
-                m->st->paths[x->shard], name, dtype_name(x->dtype));
-        return NULL;
-    }
     if (x->ndim != ndim || memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) != 0) {
         tensor_shape_text(ndim, shape, want, sizeof want);
         tensor_shape_text(x->ndim, x->shape, got, sizeof got);

@@ -18,6 +18,7 @@
 #include "../base/mem.h"
 #include "../base/plural.h"
 #include "../base/sig.h"
+#include "unicode.h"
 #include "unpack.h"
 
 enum { ROOM = 1 << 16 };
@@ -57,14 +58,13 @@ static void first_bytes(int fd, char two[2])
 {
     char head[256];
     ssize_t n = pread(fd, head, sizeof head, 0);
-    size_t i = 0, k = 0;
+    size_t left = n > 0 ? (size_t)n : 0, k = 0;
+    const char *at = unicode_behind_marks(head, &left);
 
     two[0] = two[1] = 0;
-    while (n >= (ssize_t)i + 3 && !memcmp(head + i, "\xEF\xBB\xBF", 3))
-        i += 3;
-    for (; n > 0 && i < (size_t)n && k < 2; i++)
-        if (!head[i] || !strchr(" \t\r\n", head[i]))
-            two[k++] = head[i];
+    for (size_t i = 0; i < left && k < 2; i++)
+        if (!at[i] || !strchr(" \t\r\n", at[i]))
+            two[k++] = at[i];
 }
 
 /* A list of objects or texts, which a text could begin with only by chance. */

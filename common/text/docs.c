@@ -12,7 +12,6 @@
 #include "unicode.h"
 
 enum { DOC_BYTES = 1 << 30, LINE_BYTES = 128 << 20, READ_BYTES = 64 << 10 };
-#define MARK "\xEF\xBB\xBF" /* the byte order mark of UTF-8 */
 
 const struct opt_choice docs_bad_choices[] = {
     {"refuse", DOCS_BAD_REFUSE}, {"skip", DOCS_BAD_SKIP}, {NULL, 0}};
@@ -150,16 +149,6 @@ static int check_encoding(const struct docs *r, const char *text, size_t n, stru
                  : 0;
 }
 
-/* Behind byte order marks, of which a file that others made may have several. */
-static const char *behind_marks(const char *text, size_t *n)
-{
-    while (*n >= 3 && memcmp(text, MARK, 3) == 0) {
-        text += 3;
-        *n -= 3;
-    }
-    return text;
-}
-
 static int blank(const char *line, size_t n)
 {
     while (n > 0 && strchr(" \t\r\n", line[n - 1]) && line[n - 1])
@@ -213,7 +202,7 @@ static int line_read(struct docs *r, const char **at, size_t *n, struct err *e)
         r->number++;
         if (r->number == 1 && check_encoding(r, *at, *n, e) < 0)
             return -1;
-        *at = behind_marks(*at, n); /* files joined have them inside */
+        *at = unicode_behind_marks(*at, n); /* files joined have them inside */
         if (!blank(*at, *n))
             return 1;
     }
@@ -384,8 +373,9 @@ static int whole_read(struct docs *r, struct doc *d, struct err *e)
         doc_release(d);
         return -1;
     }
-    begin = behind_marks(d->text, &d->length);
-    memmove(d->text, begin, d->length + 1);
+    begin = unicode_behind_marks(d->text, &d->length);
+    if (begin != d->text)
+        memmove(d->text, begin, d->length + 1);
     d->line = 1;
     d->file = r->from->name;
     d->repaired = unicode_broken(d->text, d->length);

@@ -75,6 +75,15 @@ size_t unicode_valid(const char *text, size_t n)
     return n;
 }
 
+const char *unicode_behind_marks(const char *text, size_t *n)
+{
+    while (*n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        text += 3;
+        *n -= 3;
+    }
+    return text;
+}
+
 size_t unicode_broken(const char *text, size_t n)
 {
     const unsigned char *p = (const unsigned char *)text;

@@ -15,6 +15,8 @@ enum unicode_form { UNICODE_NFC, UNICODE_NFD, UNICODE_NFKC, UNICODE_NFKD };
 /* Length of the longest valid prefix: n when all of it is UTF-8 (no surrogates, no overlong
  * forms, nothing above U+10FFFF). */
 size_t unicode_valid(const char *text, size_t n);
+/* Behind byte order marks, of which a file that others made may have several; *n: what is left. */
+const char *unicode_behind_marks(const char *text, size_t *n);
 /* How many maximal broken parts there are. */
 size_t unicode_broken(const char *text, size_t n);
 /* A copy in which each maximal broken part is one U+FFFD, as Python's errors="replace" and
