@@ -10,16 +10,27 @@
 
 #define LARGER 2 /* than the first chunk the others are at most, or it is not begun with them */
 
-struct store_room forward_budget(uint64_t mem, uint64_t ways, struct forward_row row,
-                                 uint64_t tokens, uint64_t largest)
+/* Of the bytes in memory. */
+static struct store_room room_within(uint64_t share, struct forward_row row, uint64_t tokens,
+                                     uint64_t largest)
 {
-    const uint64_t share = mem / ways, all = row.h + row.x;
+    const uint64_t all = row.h + row.x;
 
     if (all * tokens <= share)
         return (struct store_room){share / all * row.h, share / all * row.x};
     if (row.h * tokens + row.x * largest <= share)
         return (struct store_room){row.h * tokens, share - row.h * tokens - row.x * largest};
     return (struct store_room){share > all * largest ? share - all * largest : 0, 0};
+}
+
+struct store_room forward_budget(struct forward_mem mem, uint64_t ways, struct forward_row row,
+                                 uint64_t tokens, uint64_t largest)
+{
+    struct store_room room = room_within(mem.all / ways, row, tokens, largest);
+
+    if (room.x > mem.rows / ways)
+        room.x = mem.rows / ways;
+    return room;
 }
 
 static struct forward_row row_of(const struct forward *f)
@@ -44,8 +55,8 @@ int forward_may_begin(const struct forward *f)
 
 int begin_stores(struct forward *f, struct err *e)
 {
-    const uint64_t features = held_features(f->held, f->count),
-                   mem = f->o.mem > features ? f->o.mem - features : 0;
+    const uint64_t features = held_features(f->held, f->count);
+    const struct forward_mem mem = {f->o.mem > features ? f->o.mem - features : 0, f->o.mem_rows};
     size_t largest = 0;
 
     for (size_t i = 0; i < f->count; i++)

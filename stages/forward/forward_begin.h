@@ -16,10 +16,15 @@ struct forward_row {
     uint64_t h, x;
 };
 
+/* Bytes that may stay in memory: of both areas, and of x among them. */
+struct forward_mem {
+    uint64_t all, rows;
+};
+
 /* What one of `ways` streams may keep in memory of the states of so many tokens: an equal share of
  * mem. When they do not all fit, x goes to the file first, which is written and read once a stop;
  * room stays free for a chunk from the file that is worked on, `largest` tokens. */
-struct store_room forward_budget(uint64_t mem, uint64_t ways, struct forward_row row,
+struct store_room forward_budget(struct forward_mem mem, uint64_t ways, struct forward_row row,
                                  uint64_t tokens, uint64_t largest);
 
 /* 1: forward_run can begin with the chunks that are here and take the others as they come: nothing

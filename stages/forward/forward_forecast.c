@@ -75,7 +75,7 @@ static void areas(uint64_t budget, uint64_t area, uint64_t mine, uint64_t *held,
     *spilled += (mine - kept) * area;
 }
 
-static void hidden_states(uint64_t mem, const struct forecast *f, uint64_t mine,
+static void hidden_states(struct forward_mem mem, const struct forecast *f, uint64_t mine,
                           struct forward_row row, struct forward_forecast *out)
 {
     const uint64_t ways = f->dual ? 2 : 1;
@@ -110,8 +110,8 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     features = features_most(c, f, mine);
     if (looking(c, f, threads, &look, e) < 0)
         return -1;
-    hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
-                  (struct forward_row){sizeof(float) * config_row(c), cost.kept}, out);
+    hidden_states((struct forward_mem){o->mem > features ? o->mem - features : 0, o->mem_rows}, f,
+                  mine, (struct forward_row){sizeof(float) * config_row(c), cost.kept}, out);
     out->flops = ways * cost.flops;
     later = (double)cost.room + ways * weight_bytes(o->products) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);

@@ -76,6 +76,11 @@ static const struct opt rows[] = {
     {"starved-below", OPT_INT, AT(core.expert.below), "N",
      .help = "rows that an expert needs; with fewer it is starved", OPT_NUMBER(EXPERT_BELOW), 1,
      EXPERT_BELOW_MAX},
+    {"mem-rows", OPT_SIZE, AT(core.mem_rows), "BYTES",
+     .help = "of --mem, for the rows of sites that wait; the others lie in the spill file, which "
+             "the system keeps in its cache as long as that has room: more is faster only where "
+             "the disk is slow and memory plenty",
+     "16M"},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",

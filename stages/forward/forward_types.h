@@ -35,7 +35,8 @@ struct forward_opts {
     struct weigh_clip clip; /* of the weights from attention and modality */
     /* bytes for hidden states, both streams and the chunk in work together; the rest is spilled */
     uint64_t mem;
-    const char *tmp; /* folder of the spill file */
+    uint64_t mem_rows; /* of them for rows of sites between two stops */
+    const char *tmp;   /* folder of the spill file */
     /* sites before this one are committed already: their rows and weights are not emitted, their
      * commits are asked for. The first site of a stop, or the number of all sites: nothing is left
      * to run. */

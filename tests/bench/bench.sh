@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench.sh BIN PEAK - one GPTQ run and some windows that learn, and what they made of the machine. `make bench` calls it.
 # PTQ_BENCH_MODEL and PTQ_BENCH_DATA: another model folder and text than the bundled ones; PTQ_BENCH_TOKENS, PTQ_BENCH_LENGTH: how
-# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward multiplies in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM: hidden states of a forward process that stay in memory (all: 2G).
+# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward multiplies in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 16M: the defaults).
 # The peak is measured in the same run, before and after, and the better one counts.
 set -eu
 bin=$1
@@ -13,6 +13,7 @@ tokens=${PTQ_BENCH_TOKENS:-65536}
 length=${PTQ_BENCH_LENGTH:-2048}
 products=${PTQ_BENCH_PRODUCTS:-f32}
 mem=${PTQ_BENCH_MEM:-2G}
+rows=${PTQ_BENCH_ROWS:-16M}
 out=build/bench/out
 mkdir -p build/bench
 rm -rf "$out"
@@ -32,7 +33,7 @@ at_once() { # PID: the most that it and its children have had at one time, MiB, 
 
 before=$("$peak")
 "$bin/ptq" run build/bench/gptq.pipe --log build/bench/log --model "$model" --data "$data" --out "$out" --tokens "$tokens" --length "$length" \
-    --bits 4 --group 64 --seed 1 --products "$products" --forward.mem "$mem" 2>build/bench/said &
+    --bits 4 --group 64 --seed 1 --products "$products" --forward.mem "$mem" --forward.mem-rows "$rows" 2>build/bench/said &
 together=$(at_once $!)
 wait $! || { tail -n 5 build/bench/said >&2; exit 1; }
 after=$("$peak")
@@ -63,7 +64,7 @@ waiting() { # WALL SECONDS
 }
 # What ptq plan foresaw of each stage's peak beside what the run's table says.
 planned() {
-    "$bin/ptq" plan gptq --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 --products "$products" --forward.mem "$mem" >build/bench/plan
+    "$bin/ptq" plan gptq --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 --products "$products" --forward.mem "$mem" --forward.mem-rows "$rows" >build/bench/plan
     awk '/^(forward|reduce|solve|write) / && NF == 3 { plan[$1] = $3 }
          /^(forward|reduce|solve|write) / && NF == 6 { text = text sprintf("%s%s %d/%d", text ? ", " : "", $1, $6, plan[$1]) }
          END { print text }' build/bench/plan build/bench/said
@@ -72,7 +73,7 @@ planned() {
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
     -v core="$core" -v products="$products" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v memory_bytes="$(wire 'in memory' out)" -v plan="$(planned)" \
-    -v together="$together" -v mem="$mem" -v waiting="$(waiting "$(all wall_s)")" '
+    -v together="$together" -v mem="$mem" -v rows="$rows" -v waiting="$(waiting "$(all wall_s)")" '
     $1 == "losses" { losses = $2; next }
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
@@ -90,7 +91,7 @@ planned() {
         printf "waiting      %s (s of a process, of %.1f)\n", waiting, wall
         printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token, %.0f more read where they lay\n",
             wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens, memory_bytes / tokens
-        printf "memory       %.0f MiB, sum of the peaks of all processes; %.0f at one time, shared pages counted once (--forward.mem %s)\n", rss, together, mem
+        printf "memory       %.0f MiB, sum of the peaks of all processes; %.0f at one time, shared pages counted once (--forward.mem %s, --forward.mem-rows %s)\n", rss, together, mem, rows
         printf "             of one process, MiB, measured/planned: %s\n", plan
     }'
 

@@ -99,7 +99,7 @@ sees() { # a model of PTQ_SHARED that takes pictures of any size: tokens are let
 }
 
 bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
-    local sizes=(--tokens "$5" --length 512 --chunk-tokens "$6")
+    local sizes=(--tokens "$5" --length 512 --chunk-tokens "$6" --mem-rows 1G)
     job "$1" gptaq "${sizes[@]}" --workers forward="$3"
     job "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
     cmp "$1/model.safetensors" "$2/model.safetensors"

@@ -84,7 +84,7 @@ static struct forecast usual(int dual)
 
 static struct forward_forecast forward_of(const struct forecast *f, uint64_t mem)
 {
-    const struct forward_opts o = {.acts = f->acts, .mem = mem};
+    const struct forward_opts o = {.acts = f->acts, .mem = mem, .mem_rows = mem};
     struct forward_forecast x;
     struct err e = {0};
 
@@ -275,7 +275,7 @@ static void memory_of_sample_and_write(void **state)
 static void memory_of_products(void **state)
 {
     const struct forecast one = usual(0), two = usual(1);
-    struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30};
+    struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30, .mem_rows = 1 << 30};
     struct forward_forecast x, y;
     struct err e = {0};
 
@@ -299,7 +299,7 @@ static void memory_of_products(void **state)
 static void memory_of_weights(void **state)
 {
     struct forecast f = usual(0);
-    struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30};
+    struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30, .mem_rows = 1 << 30};
     struct forward_forecast x, y;
     struct err e = {0};
     double chunks;
@@ -318,17 +318,27 @@ static void is_room(struct store_room r, uint64_t h, uint64_t x)
     assert_int_equal(r.x, x);
 }
 
+static struct store_room budget(uint64_t all, uint64_t rows, struct forward_row row)
+{
+    return forward_budget((struct forward_mem){all, rows}, 2, row, 100, 20);
+}
+
 static void budget_of_a_stream(void **state)
 {
     const struct forward_row row = {3, 2};
 
     (void)state;
-    is_room(forward_budget(1000, 2, row, 100, 20), 300, 200); /* all fits */
+    is_room(budget(1000, 1000, row), 300, 200); /* all fits */
     /* x goes first, less a chunk of 20 tokens for those of the file */
-    is_room(forward_budget(999, 2, row, 100, 20), 300, 499 - 300 - 40);
-    is_room(forward_budget(680, 2, row, 100, 20), 300, 0);
-    is_room(forward_budget(679, 2, row, 100, 20), 339 - 100, 0);
-    is_room(forward_budget(100, 2, row, 100, 20), 0, 0);
+    is_room(budget(999, 1000, row), 300, 499 - 300 - 40);
+    is_room(budget(680, 1000, row), 300, 0);
+    is_room(budget(679, 1000, row), 339 - 100, 0);
+    is_room(budget(100, 1000, row), 0, 0);
+    /* of x no more than its own share */
+    is_room(budget(1000, 60, row), 300, 30);
+    is_room(budget(999, 60, row), 300, 30);
+    is_room(budget(999, 0, row), 300, 0);
+    is_room(budget(680, 60, row), 300, 0);
 }
 
 /* Features of images wait within --mem until the run begins. */
@@ -338,7 +348,7 @@ static void features_of_images(void **state)
     struct config sees = config;
     struct forecast f = usual(0);
     const uint64_t features = 1024 * sees.d * sizeof(float) * 2;
-    struct forward_opts o = {.acts = DT_BF16, .mem = 1024 * ROW};
+    struct forward_opts o = {.acts = DT_BF16, .mem = 1024 * ROW, .mem_rows = 1024 * ROW};
     struct forward_forecast x;
     struct err e = {0};
 
@@ -362,7 +372,7 @@ static void pixels(void **state)
     struct vision tower = {.d = 8, .merge = 1, .out = 8};
     struct config sees = config;
     struct forecast f = usual(0), none = f;
-    const struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30};
+    const struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30, .mem_rows = 1 << 30};
     struct forward_forecast before, x;
     struct err e = {0};
 

@@ -56,7 +56,8 @@ static void assert_golden(const struct recorder *r)
 
 static void rows_are_the_references(void **state)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     struct err e = {0};
     struct recorder r = {0};
 
@@ -71,7 +72,8 @@ static void rows_are_the_references(void **state)
 
 static void a_spill_file_changes_no_byte(void **state)
 {
-    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_BF16, .order = FORWARD_FULL, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {0};
 
@@ -124,7 +126,8 @@ static void write_committed(const struct recorder *r, const char *dir)
 
 static void commits_are_what_the_next_site_sees(void **state)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     char dir[] = "/tmp/ptqflow-test-XXXXXX";
     struct err e = {0};
     struct recorder a = {0}, b = {0};
@@ -151,7 +154,8 @@ static void commits_are_what_the_next_site_sees(void **state)
 /* Behind sites that an earlier run has committed the messages are those of a whole run. */
 static void committed_sites_are_not_emitted(void **state)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {.first = &a};
 
@@ -212,7 +216,8 @@ static void kept(struct forward_opts *o, const struct recorder *a, uint64_t from
  * is not used. */
 static void kept_states_are_gone_on_from(void **state)
 {
-    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_BF16, .order = FORWARD_SITE, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     char dir[] = "/tmp/ptqflow-test-XXXXXX", path[64];
     struct err e = {0};
     struct recorder a, b;
@@ -263,8 +268,12 @@ static void kept_states_are_gone_on_from(void **state)
 /* The second way is the unquantized model, whatever is committed. */
 static void dual_rows_are_those_of_the_full_model(void **state)
 {
-    struct forward_opts o = {
-        .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {.acts = DT_BF16,
+                             .order = FORWARD_SITE,
+                             .dual = 1,
+                             .mem = 1 << 30,
+                             .mem_rows = 1 << 30,
+                             .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {0};
     size_t others = 0;
@@ -291,8 +300,12 @@ static void dual_rows_are_those_of_the_full_model(void **state)
 
 static void a_spill_file_changes_no_byte_of_two_ways(void **state)
 {
-    struct forward_opts o = {
-        .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {.acts = DT_BF16,
+                             .order = FORWARD_SITE,
+                             .dual = 1,
+                             .mem = 1 << 30,
+                             .mem_rows = 1 << 30,
+                             .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {0};
 
@@ -355,7 +368,8 @@ static void attention_weighs_rows(void **state)
 
 static void a_commit_of_another_site_is_refused(void **state)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     struct err e = {0};
     struct recorder r = {.wrong_commit = 1};
 
@@ -367,7 +381,8 @@ static void a_commit_of_another_site_is_refused(void **state)
 
 static void bad_chunks_are_refused(void **state)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     int32_t ids[4] = {1, 2, 3, 4}, length = 4;
     struct chunk_view v = {.chunk = 0,
                            .chunks = 1,

@@ -15,7 +15,8 @@
  * every chunk in the file. */
 static void chunks_may_come_late(void **state)
 {
-    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_BF16, .order = FORWARD_SITE, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
     static const struct st_set any;
     struct err e = {0};
     struct recorder a = {0}, b = {0};
