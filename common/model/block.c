@@ -110,7 +110,7 @@ static int linear_at(const struct block *b, size_t site, size_t i, size_t *at, s
     return 0;
 }
 
-/* w or narrow takes the place of what was there. */
+/* w or narrow takes the place of what was there, or both do. */
 static void replace(struct block *b, size_t at, float *w, struct weights16 narrow)
 {
     free(b->w[at]);
@@ -119,20 +119,50 @@ static void replace(struct block *b, size_t at, float *w, struct weights16 narro
     b->narrow[at] = narrow;
 }
 
+/* What products want of the weights that are there in f32. */
+static int narrow_one(const struct block *b, size_t at, const float *w, struct weights16 *narrow,
+                      struct err *e)
+{
+    const struct op_tensor *t = &b->p.op[at].tensor[0];
+
+    if (b->m->products == PRODUCTS_F32)
+        return 0;
+    return weights16_round(narrow, b->m->par, (size_t)t->shape[0], (size_t)t->shape[1],
+                           b->m->products == PRODUCTS_BF16X2, w, e) < 0
+               ? err_prefix(e, "'%s'", t->name)
+               : 0;
+}
+
+/* Of what was loaded or set: all that the model has of it. */
+static int settle(struct block *b, size_t at, float *w, struct weights16 narrow, struct err *e)
+{
+    if (w && narrow_one(b, at, w, &narrow, e) < 0) {
+        weights16_release(&narrow);
+        free(w);
+        return -1;
+    }
+    replace(b, at, w, narrow);
+    return 0;
+}
+
+/* Are they in bf16 alone? */
+static int only_narrow(const struct block *b)
+{
+    return b->m->products != PRODUCTS_F32 && !b->m->learns;
+}
+
 int block_load_linear(struct block *b, size_t site, size_t i, struct err *e)
 {
-    const enum products products = b->m->products;
     struct weights16 narrow = {0};
     float *w = NULL;
     size_t at;
 
     if (linear_at(b, site, i, &at, e) < 0 ||
-        (products ? model_load_narrow(b->m, &b->p.op[at].tensor[0], products == PRODUCTS_BF16X2,
-                                      &narrow, e)
-                  : model_load_tensor(b->m, &b->p.op[at].tensor[0], &w, e)) < 0)
+        (only_narrow(b) ? model_load_narrow(b->m, &b->p.op[at].tensor[0],
+                                            b->m->products == PRODUCTS_BF16X2, &narrow, e)
+                        : model_load_tensor(b->m, &b->p.op[at].tensor[0], &w, e)) < 0)
         return -1;
-    replace(b, at, w, narrow);
-    return 0;
+    return settle(b, at, w, narrow, e);
 }
 
 int block_load_site(struct block *b, size_t site, struct err *e)
@@ -154,7 +184,6 @@ int block_load_all(struct block *b, struct err *e)
 int block_set_linear(struct block *b, size_t site, size_t i, const struct weights_source *from,
                      struct err *e)
 {
-    const enum products products = b->m->products;
     struct weights16 narrow = {0};
     float *w = NULL;
     size_t at, N, K;
@@ -163,13 +192,13 @@ int block_set_linear(struct block *b, size_t site, size_t i, const struct weight
         return -1;
     N = (size_t)b->p.op[at].tensor[0].shape[0];
     K = (size_t)b->p.op[at].tensor[0].shape[1];
-    if (products ? weights16_make(&narrow, N, K, products == PRODUCTS_BF16X2, from, e) < 0
-                 : !(w = mem_raw(N * K, sizeof *w, e)) || from->rows(from->ctx, 0, N, w, e) < 0) {
+    if (only_narrow(b)
+            ? weights16_make(&narrow, N, K, b->m->products == PRODUCTS_BF16X2, from, e) < 0
+            : !(w = mem_raw(N * K, sizeof *w, e)) || from->rows(from->ctx, 0, N, w, e) < 0) {
         free(w);
         return -1;
     }
-    replace(b, at, w, narrow);
-    return 0;
+    return settle(b, at, w, narrow, e);
 }
 
 float *block_linear(const struct block *b, size_t site, size_t i)
@@ -177,6 +206,14 @@ float *block_linear(const struct block *b, size_t site, size_t i)
     const struct op *o = site < b->p.nsites ? program_linear_of(&b->p, site, i) : NULL;
 
     return o ? b->w[o - b->p.op] : NULL;
+}
+
+int block_written(struct block *b, struct err *e)
+{
+    for (size_t i = 0; i < b->p.nops; i++)
+        if (is_of_site(&b->p.op[i]) && b->w[i] && narrow_one(b, i, b->w[i], &b->narrow[i], e) < 0)
+            return -1;
+    return 0;
 }
 
 static void drop_before(struct block *b, size_t end)

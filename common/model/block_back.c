@@ -60,6 +60,8 @@ static int args_make(struct block_back *k, size_t i, struct op_args *a, struct e
                           .position = k->places.position,
                           .length = k->places.length,
                           .exact = k->b->exact,
+                          .half = k->b->m->products == PRODUCTS_BF16,
+                          .narrow = k->b->narrow[i].w ? &k->b->narrow[i] : NULL,
                           .count = k->r->T * p->slot[o->out].top,
                           .tensor = {k->b->w[i]},
                           .width_out = p->slot[o->out].width};
@@ -143,9 +145,6 @@ int block_back_check(const struct block *b, struct err *e)
                        "of several blocks) has no backward pass: nothing that needs gradients can "
                        "be done with this model",
                        b->index);
-    if (b->m->products)
-        return err_set(e, ERR_USE, "block %zu: with products of %s it has no backward pass",
-                       b->index, products_name(b->m->products));
     for (size_t i = 0; i < b->p.nops; i++)
         if (!b->p.op[i].kind->back)
             return refuse(b, &b->p.op[i], e);

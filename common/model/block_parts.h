@@ -15,7 +15,9 @@ struct block {
     int exact; /* activations are not rounded */
     struct program p;
     float **w; /* [nops] the tensor of each operation; NULL: not loaded, or not there */
-    struct weights16 *narrow; /* [nops] linears of sites, where products are not f32 */
+    /* [nops] linears of sites, where products are not f32: alone, or what w is rounded to where the
+     * model learns */
+    struct weights16 *narrow;
     /* [nslots] rows of sites as they were kept, where only products of bf16 read them: these slots
      * are not filled in this walk; NULL: they are */
     const uint16_t **kept;

@@ -157,6 +157,7 @@ struct model *model_open_for(const char *dir, const struct model_use *u, struct 
         return NULL;
     m->par = par;
     m->products = u->products;
+    m->learns = u->learns;
     m->dir = mem_text(dir, e);
     if (!m->dir || config_read(dir, &m->c, e) < 0)
         goto fail;

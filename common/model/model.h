@@ -40,10 +40,10 @@ struct model *model_open(const char *dir, struct par *par, struct err *e);
 struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e);
 /* The same; qkv_bits: q, k and v, each head of a token, are rounded to so many before attention
  * reads them, 0: not; tower: the linears of its tower are sites too (vision.h); products: of the
- * linears of sites (products.h), where a block runs forwards: with another type than f32 it does
- * not run backwards. */
+ * linears of sites (products.h), also where a block runs backwards; learns: block_linear gives
+ * their weights in f32 whatever the products. */
 struct model_use {
-    int act_bits, tower, qkv_bits;
+    int act_bits, tower, qkv_bits, learns;
     enum products products;
 };
 struct model *model_open_for(const char *dir, const struct model_use *u, struct par *par,
@@ -97,8 +97,11 @@ int block_load_linear(struct block *b, size_t site, size_t i, struct err *e);
 int block_set_linear(struct block *b, size_t site, size_t i, const struct weights_source *from,
                      struct err *e);
 /* The weights of one that were loaded or set, [N,K] f32; NULL: they were not, or the products are
- * of another type. Borrowed. */
+ * of another type, and the model was not opened to learn. Borrowed. */
 float *block_linear(const struct block *b, size_t site, size_t i);
+/* Who writes there has them multiplied from now on. ERR_DATA: what products want cannot hold
+ * them. */
+int block_written(struct block *b, struct err *e);
 void block_drop_all(struct block *b); /* frees the linears of all sites */
 /* Those that are not needed any more behind a stop. */
 void block_drop_done(struct block *b, size_t stop);

@@ -21,6 +21,7 @@ struct model {
     struct st_set *st;
     struct par *par;
     enum products products; /* of the linears of sites */
+    int learns;             /* which are there in f32 too */
     struct sites sites;
     struct rope **rope; /* [nropes] the tables that programs ask for, made at first use */
     size_t nropes, rope_cap;

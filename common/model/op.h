@@ -44,8 +44,8 @@ struct op_args {
     const struct op_cache *cache;      /* NULL: none */
     const struct op_groups *groups;
     const float *tensor[OP_TENSORS]; /* NULL: an optional one that is not there */
-    /* A linear whose products are of bf16: its weights (tensor[0] is NULL), and row `first` of what
-     * it reads, NULL where that is in f32. */
+    /* A linear whose products are of bf16: its weights, which count instead of tensor[0], and row
+     * `first` of what it reads, NULL where that is in f32. */
     const struct weights16 *narrow;
     const uint16_t *in16;
     const float *in[OP_INPUTS]; /* row `first` of each input */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* op_linear - y = x W', or added to what is there; of all rows or of those of one expert. The
  * weights are those of the block at work: the checkpoint's, or of a commit. */
+#include <stdlib.h>
+#include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "op.h"
 #include "weights16.h"
@@ -40,12 +42,36 @@ static int run(const struct op_args *a, struct err *e)
                                a->op->adds, e);
 }
 
+/* The same of bf16: both sides of a product are rounded to it. */
+static int back16(const struct op_back *b, struct err *e)
+{
+    const struct op_args *a = &b->a;
+    const size_t N = a->width_out, K = a->width[0], T = a->count;
+    const struct blas_table *by = a->products;
+    const int weights = b->grad_tensor[0] && T;
+    uint16_t *dy = mem_raw(T * (N + (weights ? K : 0)) + 1, sizeof *dy, e), *x = dy + T * N;
+    int rc = dy ? by->narrow(a->par, T * N, b->grad, dy, e) : -1;
+
+    if (rc == 0)
+        rc = by->product16(a->par, T, K, N, dy, N, a->narrow->w, K, b->grad_in[0], K, 1, e);
+    if (rc == 0 && a->narrow->rest)
+        rc = by->product16(a->par, T, K, N, dy, N, a->narrow->rest, K, b->grad_in[0], K, 1, e);
+    if (rc == 0 && weights)
+        rc = by->narrow(a->par, T * K, a->in[0], x, e) < 0
+                 ? -1
+                 : by->cross16(a->par, T, N, K, dy, N, x, K, b->grad_tensor[0], K, e);
+    free(dy);
+    return rc;
+}
+
 /* dx += dy W, dW = dy' x. */
 static int back(const struct op_back *b, struct err *e)
 {
     const struct op_args *a = &b->a;
     const size_t N = a->width_out, K = a->width[0];
 
+    if (a->narrow)
+        return back16(b, e);
     if (a->products->product(a->par, a->count, K, N, b->grad, N, a->tensor[0], K, b->grad_in[0], K,
                              1, e) < 0)
         return -1;

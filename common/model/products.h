@@ -15,6 +15,7 @@ enum products {
 
 extern const struct opt_choice products_choices[];
 const char *products_name(enum products p);
+int products_find(const char *name, enum products *p); /* -1: there is none of that name */
 
 /* The row of the option, of an enum products at offset `at`. */
 #define PRODUCTS_OPT(at, by_default)                                                             \

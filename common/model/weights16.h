@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../base/err.h"
+#include "../base/par.h"
 
 struct weights16 {
     uint16_t *w, *rest; /* [N, K], owned; rest NULL: not asked for, or all of it 0 */
@@ -22,6 +23,10 @@ struct weights_source {
  * ERR_DATA. */
 int weights16_make(struct weights16 *h, size_t N, size_t K, int rest,
                    const struct weights_source *from, struct err *e);
+/* The same of w [N, K] by the threads of p, in the room of what h had before, which was of as many.
+ * On an error h is to be released. */
+int weights16_round(struct weights16 *h, struct par *p, size_t N, size_t K, int rest,
+                    const float *w, struct err *e);
 void weights16_release(struct weights16 *h);
 
 #endif

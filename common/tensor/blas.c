@@ -8,7 +8,7 @@
  * primitives, kept by shape; the f32 tiles of the way back of attention, whose shapes vary, go
  * through its plain sgemm. Without oneDNN (PTQ_DNNL not defined) all is OpenBLAS, and bf16 is
  * widened first. bf16 products are exact in f32, only their sum rounds. Products in f64 are in
- * blas_f64.c, those of bf16 rows with bf16 weights in blas_bf16.c.
+ * blas_f64.c, those of bf16 rows with bf16 weights in blas_bf16.c, their way back in blas_back16.c.
  *
  * Leaves out: integer products, GPUs, products with more than two dimensions. */
 #include "blas.h"
@@ -343,5 +343,8 @@ const struct blas_table blas_products = {.has_bf16 = blas_has_bf16,
                                          .linear = blas_linear,
                                          .linear16 = blas_linear16,
                                          .product = blas_product,
+                                         .product16 = blas_product16,
                                          .cross = blas_cross,
+                                         .cross16 = blas_cross16,
+                                         .narrow = blas_narrow,
                                          .sgemm = blas_sgemm};

@@ -47,6 +47,12 @@ int blas_has_bf16(void);
 /* Y[T,N] (+)= X[T,K] W[K,N]: what goes back through a linear. f32. */
 int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                  const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+/* The same of bf16: X [T,K] and W [K,N]. As of blas_linear16: sums are f32, and a CPU without such
+ * products multiplies the same numbers in f32. */
+int blas_product16(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x, size_t ldx,
+                   const uint16_t *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+/* y [n] = x rounded to bf16. */
+int blas_narrow(struct par *p, size_t n, const float *x, uint16_t *y, struct err *e);
 /* General single-threaded f32 tiles (attention): C[M,N] = alpha A B (+ beta C), ta/tb 1 =
  * transposed. */
 int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
@@ -64,8 +70,13 @@ struct blas_table {
                     size_t ldw, float *y, size_t ldy, int add, struct err *e);
     int (*product)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                    const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+    int (*product16)(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x, size_t ldx,
+                     const uint16_t *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
     int (*cross)(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                  const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
+    int (*cross16)(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
+                   const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e);
+    int (*narrow)(struct par *p, size_t n, const float *x, uint16_t *y, struct err *e);
     int (*sgemm)(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                  size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                  struct err *e);
@@ -97,6 +108,9 @@ int blas_gram_each(struct par *p, size_t T, size_t K, const uint16_t *x16, const
 /* C[M,N] = A[T,M]' B[T,N], f32 (the D of a problem; both f32). */
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
+/* The same of bf16, with sums in f32. */
+int blas_cross16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
+                 const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e);
 
 /* fp64, for the solvers. potrf: A = L L', lower, in place (upper not touched); returns 0, or the
  * 1-based index of the pivot that is not positive, -1 on error. trtri: inverse of a lower

@@ -204,7 +204,7 @@ int slide_block_round(struct slide_block *b, struct par *p, struct err *e)
     for (size_t i = 0; i < b->count; i++)
         if (slide_linear_round(&b->linear[i], p, slide_block_out(b, i), NULL, e) < 0)
             return -1;
-    return 0;
+    return block_written(b->b, e);
 }
 
 int slide_block_walk(const struct slide_block *b, const struct rows *r, float *h,

@@ -56,6 +56,12 @@ static double most(double a, double b)
     return a > b ? a : b;
 }
 
+/* Bytes of a weight that is multiplied, beside that in f32. */
+static double narrow_bytes(enum products p)
+{
+    return p == PRODUCTS_F32 ? 0 : p == PRODUCTS_BF16 ? 2 : 4;
+}
+
 /* As it was, rounded; the gradients of one block, the room of its largest linear. Before it the
  * full-precision stream goes through its last block; behind it codes and differences of one, or
  * its codes and Hessians, the factor of one of these. shared: others make the gradients, and what
@@ -66,7 +72,7 @@ static double window_bytes(const struct slide_opts *o, const struct load *x, siz
     double held = 0, values = 0, one = 0, block = 0, messages = 0;
 
     for (size_t i = 0; i < count; i++) {
-        held += 2 * sizeof(float) * x[i].weights + x[i].learned;
+        held += (2 * sizeof(float) + narrow_bytes(o->products)) * x[i].weights + x[i].learned;
         values = shared ? most(values, x[i].values) : values + x[i].values;
         messages += 2 * (double)o->parts * x[i].learned * sizeof(float) / OF_PARAM;
         block = most(block, (sizeof(float) + 1) * x[i].weights);
@@ -93,8 +99,9 @@ static int slope_bytes(const struct slide_opts *o, const struct config *c,
         if (load_of(o, c, sites, b, (size_t)rows, &x[b], e) < 0)
             return -1;
     for (size_t w = 0; w < spans; w++)
-        window = most(window, window_bytes(&(struct slide_opts){.shape = o->shape},
-                                           x + span[w].first, span[w].count, 0));
+        window = most(window,
+                      window_bytes(&(struct slide_opts){.shape = o->shape, .products = o->products},
+                                   x + span[w].first, span[w].count, 0));
     /* two parts are in hand, each with the streams before and behind the window */
     *bytes = forecast_blocks(threads) + KEPT * window + LARGE +
              3 * sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length +

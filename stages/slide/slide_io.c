@@ -168,7 +168,10 @@ int slide_io_run(struct stage *s, struct err *e)
     const struct slide_command *c = s->own;
     struct ends l = {.from = c->from_site};
     struct par *par = par_open((size_t)s->threads, e);
-    const struct model_use use = {.act_bits = c->core.act_bits, .qkv_bits = c->core.qkv_bits};
+    const struct model_use use = {.act_bits = c->core.act_bits,
+                                  .qkv_bits = c->core.qkv_bits,
+                                  .products = c->core.products,
+                                  .learns = 1};
     struct model *model = NULL;
     int rc = -1;
 

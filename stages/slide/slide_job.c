@@ -121,6 +121,7 @@ static int put_shape(struct msg *m, const struct slide_job *j)
            json_set_bool(m->meta, "clip", s->clips) |
            json_set_int(m->meta, "act_bits", j->act_bits) |
            json_set_int(m->meta, "qkv_bits", j->qkv_bits) |
+           (j->products ? json_set_text(m->meta, "products", products_name(j->products)) : 0) |
            json_set_bool(m->meta, "alpha", s->scales);
 }
 
@@ -161,6 +162,17 @@ struct msg *slide_job_make(const struct slide_job *j, const struct slide_window 
     return NULL;
 }
 
+/* f32 where it is not said. */
+static int read_products(const struct msg *m, enum products *p, struct err *e)
+{
+    const struct json *said = json_get(m->meta, "products");
+
+    *p = PRODUCTS_F32;
+    return !said || products_find(json_as_text(said), p) == 0
+               ? 0
+               : err_set(e, ERR_USE, "'%s': field 'products' must be f32, bf16 or bf16x2", m->id);
+}
+
 static int read_shape(const struct msg *m, int64_t layers, struct slide_job *j, struct err *e)
 {
     struct slide_shape *s = &j->shape;
@@ -196,6 +208,8 @@ static int read_shape(const struct msg *m, int64_t layers, struct slide_job *j, 
         return err_set(e, ERR_USE, "'%s': activations of %d bits (%d to %d)", m->id,
                        (int)(act_bits && act_bits < ACT_BITS_MIN ? act_bits : qkv_bits),
                        ACT_BITS_MIN, ACT_BITS_MAX);
+    if (read_products(m, &j->products, e) < 0)
+        return -1;
     j->act_bits = (int)act_bits;
     j->qkv_bits = (int)qkv_bits;
     j->window = (size_t)window;

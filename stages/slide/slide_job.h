@@ -13,6 +13,7 @@ struct slide_job {
     size_t first, count;       /* blocks */
     double share;              /* of the inputs that are rounded */
     int act_bits, qkv_bits;    /* as of slide_opts */
+    enum products products;
     struct slide_shape shape;
     struct slide_batch batch;
 };

@@ -140,6 +140,8 @@ struct json *slide_leave_record(const struct slide_opts *o)
         json_set_real(r, "alpha_lr", o->rate[SLIDE_RATE_SCALE]) |
         json_set_int(r, "seed", (int64_t)o->seed) | json_set_text(r, "kernel", blas_kernel());
 
+    if (o->products)
+        bad |= json_set_text(r, "products", products_name(o->products));
     if (o->sweeps > 1)
         bad |= json_set_int(r, "sweeps", o->sweeps);
     if (o->gptq)
@@ -307,7 +309,12 @@ static int settle(struct leave *l, struct err *e)
             slide_linear_round(x, l->x->par, slide_block_out(l->b, i), l->codes[i], e) < 0)
             return -1;
     }
-    return l->used && slide_gptq_block(&g, l->b, l->codes, l->used, e) < 0 ? -1 : differ(l, e);
+    if (block_written(l->b->b, e) < 0)
+        return -1;
+    if (l->used &&
+        (slide_gptq_block(&g, l->b, l->codes, l->used, e) < 0 || block_written(l->b->b, e) < 0))
+        return -1;
+    return differ(l, e);
 }
 
 static int make(struct leave *l, struct err *e)

@@ -32,6 +32,7 @@ static const struct opt rows[] = {
          "round q, k and v to so many bits before attention reads them, each head of a token by "
          "its own scale; 0: not",
      "0", 0, ACT_BITS_MAX},
+    PRODUCTS_OPT(AT(core.products), "f32"),
     {"shallow", OPT_INT, AT(core.zones.shallow), "N",
      .help = "windows that grow over the first N blocks", "4", 0, 1 << 16},
     {"window", OPT_INT, AT(core.zones.window), "N", .help = "blocks of the windows between", "2", 1,

@@ -100,6 +100,7 @@ int slide_share_step(const struct slide_share *s, const struct slide_batch *t, s
                           .share = s->columns,
                           .act_bits = s->o->act_bits,
                           .qkv_bits = s->o->qkv_bits,
+                          .products = s->o->products,
                           .shape = s->o->shape};
     int rc;
 

@@ -4,6 +4,7 @@
 #define PTQ_SLIDE_TYPES_H
 
 #include <stdint.h>
+#include "../../common/model/products.h"
 #include "slide_schedule.h"
 #include "slide_window.h"
 
@@ -25,8 +26,9 @@ struct slide_opts {
     double rate[SLIDE_RATES];
     int act_bits; /* inputs of linears are rounded to so many; 0: they are not */
     int qkv_bits; /* and q, k and v, each head by itself */
-    int gptq;     /* a block that is settled is rounded by GPTQ, not to nearest */
-    double damp;  /* of its Hessians */
+    enum products products;
+    int gptq;    /* a block that is settled is rounded by GPTQ, not to nearest */
+    double damp; /* of its Hessians */
     uint64_t seed;
     const char *state; /* folder; NULL: none */
     uint64_t mem;      /* for the hidden states of all chunks */

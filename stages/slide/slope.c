@@ -12,7 +12,7 @@ struct slope {
     const char *dir;
     struct model *m;
     struct par *par;
-    int act_bits, qkv_bits; /* of the model as it is open */
+    struct model_use use; /* of the model as it is open */
     uint64_t print;
     struct slide_shape shape;   /* of the blocks that are there */
     struct slide_block **block; /* [layers] */
@@ -27,7 +27,8 @@ struct slope *slope_open(const char *dir, struct par *par, struct err *e)
         return NULL;
     s->dir = dir;
     s->par = par;
-    if ((s->m = model_open_rounded(dir, 0, par, e)) && model_back_check(s->m, e) == 0 &&
+    s->use.learns = 1;
+    if ((s->m = model_open_for(dir, &s->use, par, e)) && model_back_check(s->m, e) == 0 &&
         fingerprint_model(model_config(s->m)->file, model_tensors(s->m), &s->print, e) == 0) {
         s->layers = model_config(s->m)->layers;
         if ((s->block = mem_array(s->layers, sizeof(struct slide_block *), e)))
@@ -37,9 +38,10 @@ struct slope *slope_open(const char *dir, struct par *par, struct err *e)
     return NULL;
 }
 
-static int rounds_alike(const struct slope *s, const struct slide_job *j)
+static int opened_alike(const struct slope *s, const struct model_use *u)
 {
-    return s->act_bits == j->act_bits && s->qkv_bits == j->qkv_bits;
+    return s->use.act_bits == u->act_bits && s->use.qkv_bits == u->qkv_bits &&
+           s->use.products == u->products;
 }
 
 static void drop(struct slope *s, size_t from, size_t to)
@@ -71,19 +73,20 @@ static int same(const struct slide_shape *a, const struct slide_shape *b)
 /* The blocks of the job, and no others. What is drawn at first is written over. */
 static int settle(struct slope *s, const struct slide_job *j, struct err *e)
 {
-    if (!same(&s->shape, &j->shape) || !rounds_alike(s, j))
+    const struct model_use use = {
+        .act_bits = j->act_bits, .qkv_bits = j->qkv_bits, .products = j->products, .learns = 1};
+
+    if (!same(&s->shape, &j->shape) || !opened_alike(s, &use))
         drop(s, 0, s->layers);
     s->shape = j->shape;
-    if (!rounds_alike(s, j)) {
-        const struct model_use use = {.act_bits = j->act_bits, .qkv_bits = j->qkv_bits};
+    if (!opened_alike(s, &use)) {
         struct model *m = model_open_for(s->dir, &use, s->par, e);
 
         if (!m)
             return -1;
         model_close(&s->m);
         s->m = m;
-        s->act_bits = j->act_bits;
-        s->qkv_bits = j->qkv_bits;
+        s->use = use;
     }
     drop(s, 0, j->first);
     drop(s, j->first + j->count, s->layers);

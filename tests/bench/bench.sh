@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench.sh BIN PEAK - one GPTQ run and some windows that learn, and what they made of the machine. `make bench` calls it.
 # PTQ_BENCH_MODEL and PTQ_BENCH_DATA: another model folder and text than the bundled ones; PTQ_BENCH_TOKENS, PTQ_BENCH_LENGTH: how
-# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward multiplies in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 16M: the defaults).
+# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward and windows multiply in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 16M: the defaults).
 # The peak is measured in the same run, before and after, and the better one counts.
 set -eu
 bin=$1
@@ -98,16 +98,16 @@ planned() {
 [ "${PTQ_BENCH_WINDOWS:-yes}" = yes ] || exit 0
 
 # Windows that learn: three times the forward products for each step of two rows, once for each loss and stream.
-slide="--model $model --data $data --tokens 4096 --length 512 --bits 4 --epochs 4 --batch 2 --shallow 0 --window 2 --stride 2 --deep 0 --seed 1"
+slide="--model $model --data $data --tokens 4096 --length 512 --bits 4 --epochs 4 --batch 2 --shallow 0 --window 2 --stride 2 --deep 0 --seed 1 --products $products"
 rm -rf build/bench/slide
 # shellcheck disable=SC2086
 "$bin/ptq" run slide $slide --out build/bench/slide 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
 # shellcheck disable=SC2086
 "$bin/ptq" plan slide $slide --json >build/bench/plan
-awk -v flops="$(sed 's/.*"flops_slide":\([-+.0-9eE]*\).*/\1/' build/bench/plan)" -v before="$before" -v after="$after" -v core="$core" '
+awk -v flops="$(sed 's/.*"flops_slide":\([-+.0-9eE]*\).*/\1/' build/bench/plan)" -v before="$before" -v after="$after" -v core="$core" -v products="$products" '
     $1 == "slide" && NF == 6 {
         best = before > after ? before : after
         split(core, rate, " ")
-        printf "windows      %.3g TF in %.1f s: %.2f of the peak; %.2f of the f32 products of one core by CPU s\n",
-            flops / 1e12, $3, flops / ($3 * best * 1e9), flops / ($4 * rate[1] * 1e9)
+        printf "windows      %.3g TF by products of %s in %.1f s: %.2f of the f32 peak; %.2f of the f32 products of one core by CPU s\n",
+            flops / 1e12, products, $3, flops / ($3 * best * 1e9), flops / ($4 * rate[1] * 1e9)
     }' build/bench/said

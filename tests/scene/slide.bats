@@ -209,6 +209,12 @@ losses() { # OUT: of the linears, in the order of their sites
     cmp alone/model.safetensors three/model.safetensors
     run -0 ptq-inspect three
     [[ $output == *'"qkv_bits":8'*'"act_bits":8'* ]]
+    job slide half --products bf16 --quiet
+    job slide-shared shared --products bf16 --workers slope=2 --quiet
+    cmp half/model.safetensors shared/model.safetensors
+    run -1 cmp -s alone/model.safetensors half/model.safetensors
+    run -0 ptq-inspect half
+    [[ $output == *'"stage":"slide"'*'"products":"bf16"'* ]]
 }
 
 @test "what cannot be learned from is refused" {

@@ -249,30 +249,95 @@ static void test_blocks_of_experts(void **state)
     blocks_case(shared);
 }
 
-static void test_backwards_refused(void **state)
+/* A model that learns has its weights in f32 too; what is written there is multiplied once
+ * block_written() was told. */
+static void test_learning(void **state)
 {
     struct err err = {0};
-    struct par *p = par_open(1, &err);
-    struct model *m = open_with("tests/golden/conformance/llama3", PRODUCTS_BF16, p);
+    struct par *p = par_open(3, &err);
+    const char *dir = "tests/golden/conformance/llama3";
+    struct model *m = open_with(dir, PRODUCTS_BF16, p);
     struct block *b = block_open(m, 0, &err);
+    const size_t n = T * model_config(m)->d;
+    const int32_t length = T;
+    const struct rows r = {.T = T, .nseq = 1, .lengths = &length};
+    float *h[3];
 
     (void)state;
-    assert_int_equal(model_products(m), PRODUCTS_BF16);
+    for (size_t k = 0; k < 3; k++) {
+        h[k] = run_array(n);
+        for (size_t i = 0; i < n; i++)
+            h[k][i] = (float)(i * 7919 % 1009) / 500 - 1;
+    }
     must(block_load_all(b, &err) == 0);
     assert_null(block_linear(b, 0, 0));
-    assert_int_equal(block_back_check(b, &err), -1);
-    assert_int_equal(err.kind, ERR_USE);
-    assert_non_null(strstr(err.text, "bf16"));
+    load(dir, m, b, 0);
+    must(block_forward(b, &r, h[0], &err) == 0);
+    block_close(&b);
+    model_close(&m);
+    must(m = model_open_for(dir, &(struct model_use){.products = PRODUCTS_BF16, .learns = 1}, p,
+                            &err));
+    must(b = block_open(m, 0, &err));
+    load(dir, m, b, 0);
+    must(block_forward(b, &r, h[1], &err) == 0);
+    assert_memory_equal(h[0], h[1], n * sizeof **h);
+    for (size_t i = 0; i < model_sites(m)->site[0].inputs; i++)
+        block_linear(b, 0, 0)[i] = 1;
+    must(block_written(b, &err) == 0);
+    must(block_forward(b, &r, h[2], &err) == 0);
+    assert_true(distance(h[1], h[2], n) > 0);
+    block_linear(b, 0, 0)[5] = FLT_MAX;
+    assert_int_equal(block_written(b, &err), -1);
+    assert_int_equal(err.kind, ERR_DATA);
+    assert_non_null(strstr(err.text, "q_proj"));
+    assert_non_null(strstr(err.text, "--products f32"));
+    for (size_t k = 0; k < 3; k++)
+        free(h[k]);
     block_close(&b);
     model_close(&m);
     par_close(&p);
+}
+
+/* By threads and in the room of others: what weights16_make makes. */
+static void test_rounding_again(void **state)
+{
+    enum { N = 300, K = 500 };
+    float *w = run_array(N * K);
+    struct array a = {.w = w, .K = K, .fail_at = N};
+    const struct weights_source from = {array_rows, &a};
+    struct err e = {0};
+    struct par *p = par_open(3, &e);
+    struct weights16 h, again = {0};
+
+    (void)state;
+    for (int rest = 1; rest >= 0; rest--) {
+        for (size_t i = 0; i < N * K; i++)
+            w[i] = ((float)(i * 7919 % 10007) - 5000.3f) / (9973.0f + (float)rest);
+        assert_int_equal(weights16_make(&h, N, K, rest, &from, &e), 0);
+        assert_int_equal(weights16_round(&again, p, N, K, rest, w, &e), 0);
+        assert_memory_equal(h.w, again.w, N * K * sizeof *h.w);
+        if (rest)
+            assert_memory_equal(h.rest, again.rest, N * K * sizeof *h.w);
+        weights16_release(&h);
+    }
+    for (size_t i = 0; i < N * K; i++)
+        w[i] = 0.5f;
+    assert_int_equal(weights16_round(&again, p, N, K, 1, w, &e), 0);
+    assert_null(again.rest); /* all of it was held */
+    w[N * K - 1] = -FLT_MAX;
+    assert_int_equal(weights16_round(&again, p, N, K, 0, w, &e), -1);
+    assert_int_equal(e.kind, ERR_DATA);
+    weights16_release(&again);
+    par_close(&p);
+    free(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weights), cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_blocks_of_experts), cmocka_unit_test(test_backwards_refused)};
+        cmocka_unit_test(test_blocks_of_experts), cmocka_unit_test(test_learning),
+        cmocka_unit_test(test_rounding_again)};
     struct err e = {0};
 
     if (blas_start(&e) < 0)

@@ -261,14 +261,20 @@ static void windows_are_those_of_torch(void **state)
 enum { ROWS = 40 };
 static const int32_t lengths[] = {11, 29};
 
-static void own_open(struct run *r, size_t threads)
+static void own_open_with(struct run *r, size_t threads, enum products products)
 {
     static const struct variant v = {"own", {.bits = 2, .group = 16, .clips = 1}, 0};
     struct err err = {0};
 
     *r = (struct run){.par = par_open(threads, &err)};
-    must(r->m = model_open(OWN, r->par, &err));
+    must(r->m = model_open_for(OWN, &(struct model_use){.products = products, .learns = 1}, r->par,
+                               &err));
     window_open(r, &v);
+}
+
+static void own_open(struct run *r, size_t threads)
+{
+    own_open_with(r, threads, PRODUCTS_F32);
 }
 
 static void own_close(struct run *r)
@@ -331,6 +337,52 @@ static void steps_go_downhill_the_same_on_any_threads(void **state)
         }
     own_close(&r[0]);
     own_close(&r[1]);
+}
+
+/* Every gradient, one behind the other; NULL: how many there are. */
+static size_t gradients(const struct run *r, double *g)
+{
+    enum slide_rate rate;
+    struct slide_param *p;
+    size_t n = 0;
+
+    for (size_t b = 0; b < BLOCKS; b++)
+        for (size_t i = 0; (p = slide_block_param(r->block[b], i, &rate)); i++)
+            for (size_t k = 0; k < p->n; k++, n++)
+                if (g)
+                    g[n] = (double)p->g[k];
+    return n;
+}
+
+/* With products of bf16 both operands are off by up to 2^-9, so each result by up to 2^-8 of what
+ * is multiplied, each by itself. The gradient of a weight of the first block stands behind nine
+ * products a block (seven linears, two of an attention) on the way there, as many on the way back
+ * and its own: the root of 37 times that. The way back begins with y - target, which at 2 bits is
+ * no shorter than y. The same bytes on any number of threads. */
+static void products_of_bf16_give_near_gradients(void **state)
+{
+    struct run r[3];
+    double loss[3], apart = 0, all = 0, *g[3];
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        own_open_with(&r[i], 1 + 2 * (i == 2), i ? PRODUCTS_BF16 : PRODUCTS_F32);
+        learn(&r[i], NULL, 1, &loss[i]);
+        g[i] = mem_array(gradients(&r[i], NULL), sizeof(double), NULL);
+        assert_non_null(g[i]);
+        gradients(&r[i], g[i]);
+    }
+    for (size_t k = 0; k < gradients(&r[0], NULL); k++) {
+        apart += (g[0][k] - g[1][k]) * (g[0][k] - g[1][k]);
+        all += g[0][k] * g[0][k];
+    }
+    assert_true(loss[0] > 1); /* the mean square of the rows */
+    assert_true(all > 0 && apart > 0 && sqrt(apart / all) <= sqrt(37) * ldexp(1, -8));
+    assert_memory_equal(g[1], g[2], gradients(&r[0], NULL) * sizeof(double));
+    for (size_t i = 0; i < 3; i++) {
+        free(g[i]);
+        own_close(&r[i]);
+    }
 }
 
 /* The sum over a block of what two windows learn of alpha, and what they are apart. */
@@ -446,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_grid_of_unequal_steps_is_refused),
         cmocka_unit_test(windows_are_those_of_torch),
         cmocka_unit_test(norms_divide_as_linears_do),
+        cmocka_unit_test(products_of_bf16_give_near_gradients),
         cmocka_unit_test(steps_go_downhill_the_same_on_any_threads),
         cmocka_unit_test(only_the_first_inputs_are_rounded),
         cmocka_unit_test(tokens_count_by_their_weights),
