@@ -2,6 +2,8 @@
 """What peers.sh asks of Python: the rows that every tool gets, and one run of a peer.
 
     peer.py rows MODEL DATA TOKENS LENGTH ROWS     lines {"input_ids": [...]} of LENGTH tokens each
+    peer.py text MODEL ROWS TEXT                   the rows as one text
+    peer.py imatrix BIN GGUF TEXT LENGTH OUT       llama.cpp's importance matrix, then OUT in Q4_0 by it; last line as below
     peer.py gptqmodel|llmcompressor MODEL ROWS BITS GROUP OUT    last line: used WALL CPU MIB
     peer.py version gptqmodel|llmcompressor        "NAME VERSION, torch VERSION", exit 1 where it is not installed
 """
@@ -9,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
 
@@ -34,6 +37,26 @@ def rows(model, data, tokens, length, out):
     with open(out, "w", encoding="utf-8") as f:
         for at in range(0, min(len(ids), int(tokens)) - int(length) + 1, int(length)):
             f.write(json.dumps({"input_ids": ids[at : at + int(length)]}) + "\n")
+
+
+def text(model, data, out):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    with open(out, "w", encoding="utf-8") as f:
+        for row in lines(data):
+            f.write(tokenizer.decode(row["input_ids"], clean_up_tokenization_spaces=False))
+
+
+def imatrix(programs, gguf, data, length, out):
+    threads = str(len(os.sched_getaffinity(0)))
+    made = out + ".imatrix"
+    # A context holds one row; the head and the embeddings stay as they are, as ours do.
+    run = [os.path.join(programs, "llama-imatrix"), "-m", gguf, "-f", data, "-o", made, "-c", length, "-b", length, "-ub", "512", "--no-ppl", "-t", threads]
+    subprocess.run(run, check=True)
+    kept = [f"--{what}-type" for what in ("output-tensor", "token-embedding")]
+    run = [os.path.join(programs, "llama-quantize"), "--imatrix", made, kept[0], "bf16", kept[1], "bf16", gguf, out, "Q4_0", threads]
+    subprocess.run(run, check=True)
 
 
 def gptqmodel(model, data, bits, group, out):
@@ -65,21 +88,33 @@ def llmcompressor(model, data, bits, group, out):
     m.save_pretrained(out, save_compressed=True)
 
 
+def used(began):
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    return f"used {time.monotonic() - began:.1f} {cpu:.1f}", own.ru_maxrss / 1024, others.ru_maxrss / 1024
+
+
 def main(what, *rest):
     if what == "rows":
         rows(*rest)
+    elif what == "text":
+        text(*rest)
     elif what == "version":
         try:
             print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in (rest[0], "torch")))
         except importlib.metadata.PackageNotFoundError:
             sys.exit(1)
+    elif what == "imatrix":
+        began = time.monotonic()
+        imatrix(*rest)
+        line, _, most = used(began)
+        print(f"\n{line} {most:.0f}")
     else:
         model, data, bits, group, out = rest
         began = time.monotonic()
         {"gptqmodel": gptqmodel, "llmcompressor": llmcompressor}[what](model, lines(data), int(bits), int(group), out)
-        ends = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        cpu = sum(use.ru_utime + use.ru_stime for use in ends)
-        print(f"\nused {time.monotonic() - began:.1f} {cpu:.1f} {ends[0].ru_maxrss / 1024:.0f}")
+        line, most, _ = used(began)
+        print(f"\n{line} {most:.0f}")
 
 
 main(*sys.argv[1:])
