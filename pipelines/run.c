@@ -491,9 +491,8 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
     if ((choice = allocate_target_count(&o->target, e)) < 0)
         return -1;
     if (!choice && (o->on || strcmp(o->widths, WIDTHS) != 0))
-        return err_set(e, ERR_USE, "--%s goes with --target-bpw%s",
-                       o->on ? "choose-on" : "choose-bits",
-                       o->on ? ", --target-qr or --max-kl" : " or --max-kl");
+        return err_set(e, ERR_USE, "--%s goes with --target-bpw, --target-size%s or --max-kl",
+                       o->on ? "choose-on" : "choose-bits", o->on ? ", --target-qr" : "");
     if (o->target.qr > 0 && strcmp(o->widths, WIDTHS) != 0)
         return err_set(e, ERR_USE, "--target-qr quantizes to --bits: --choose-bits is not for it");
     if (!o->on && o->trials != strtol(TRIALS, NULL, 10))

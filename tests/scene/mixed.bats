@@ -26,7 +26,7 @@ sums() { # DIR
 
 @test "one command chooses within the target, and goes on where it ended; plan prints the same choice" {
     run -100 ptq run gptq --model "$M" --data "$IDS" --out none --tokens 64 --length 64 --group 32 --choose-bits 3,4
-    [[ $output == *"--choose-bits goes with --target-bpw or --max-kl" ]]
+    [[ $output == *"--choose-bits goes with --target-bpw, --target-size or --max-kl" ]]
     run -100 --separate-stderr ptq plan --model "$M" --length 64 --group 32 --target-bpw 4 --out mix
     [[ $stderr == *'--losses DIR says where they are'* ]]
 
