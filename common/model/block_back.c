@@ -31,6 +31,44 @@ static size_t slot_floats(const struct block_back *k, int slot)
     return k->r->T * s->top * s->width;
 }
 
+/* ---- rows ---- */
+
+enum { PIECE = 1 << 15 }; /* floats that a thread writes at a time */
+
+struct rows_job {
+    float *to;
+    const float *from; /* NULL: zeros */
+    size_t n;
+};
+
+static int write_piece(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct rows_job *j = ctx;
+    const size_t at = i * PIECE, n = j->n - at < PIECE ? j->n - at : PIECE;
+
+    (void)worker;
+    (void)e;
+    if (j->from)
+        memcpy(j->to + at, j->from + at, n * sizeof *j->to);
+    else
+        memset(j->to + at, 0, n * sizeof *j->to);
+    return 0;
+}
+
+/* Copies, or zeros: as fast as the memory lets all threads. */
+static int rows_write(const struct block_back *k, float *to, const float *from, size_t n,
+                      struct err *e)
+{
+    struct rows_job j = {.to = to, .from = from, .n = n};
+
+    return par_for(k->b->m->par, (n + PIECE - 1) / PIECE, write_piece, &j, e);
+}
+
+static float *rows_make(size_t n, struct err *e)
+{
+    return mem_raw(n ? n : 1, sizeof(float), e);
+}
+
 /* ---- forward ---- */
 
 static const struct op_groups *groups_of(struct block_back *k, size_t op, struct err *e)
@@ -88,6 +126,7 @@ static int run_op(struct block_back *k, size_t i, struct err *e)
 {
     const struct op *o = &k->b->p.op[i];
     const size_t v = k->v.out[i], room = k->v.value[v].room, floats = slot_floats(k, o->out);
+    const float *stood = NULL;
     struct op_args a;
 
     if (args_make(k, i, &a, e) < 0)
@@ -95,12 +134,16 @@ static int run_op(struct block_back *k, size_t i, struct err *e)
     if (room == v) {
         const size_t before = k->v.value[v].before;
 
-        if (!(k->room[v] = mem_raw(floats ? floats : 1, sizeof(float), e)))
+        if (!(k->room[v] = rows_make(floats, e)))
             return -1;
         if (before != SIZE_MAX && block_values_go_on(o))
-            memcpy(k->room[v], k->room[k->v.value[before].room], floats * sizeof(float));
+            stood = k->room[k->v.value[before].room];
     }
     a.out = row_of(&a, k->room[room], a.width_out);
+    if (o->expert < 0) /* all rows are its own */
+        a.before = stood;
+    else if (stood && rows_write(k, k->room[v], stood, floats, e) < 0)
+        return -1;
     for (size_t n = 0; n < o->kind->inputs; n++)
         a.in[n] = o->in[n] == o->out
                       ? a.out
@@ -113,9 +156,8 @@ static int run_forward(struct block_back *k, const float *h, float *y, struct er
     const size_t floats = slot_floats(k, PROGRAM_STREAM);
     size_t last = 0;
 
-    if (!(k->room[0] = mem_raw(floats ? floats : 1, sizeof(float), e)))
+    if (!(k->room[0] = rows_make(floats, e)) || rows_write(k, k->room[0], h, floats, e) < 0)
         return -1;
-    memcpy(k->room[0], h, floats * sizeof(float));
     for (size_t i = 0; i < k->to; i++) {
         if (!block_has(k->b, i))
             continue;
@@ -123,9 +165,7 @@ static int run_forward(struct block_back *k, const float *h, float *y, struct er
             return -1;
         last = k->b->p.op[i].out == PROGRAM_STREAM ? k->v.out[i] : last;
     }
-    if (y)
-        memcpy(y, k->room[k->v.value[last].room], floats * sizeof(float));
-    return 0;
+    return y ? rows_write(k, y, k->room[k->v.value[last].room], floats, e) : 0;
 }
 
 static int refuse(const struct block *b, const struct op *o, struct err *e)
@@ -227,12 +267,14 @@ int block_back_room(const struct config *c, size_t block, size_t T, double *byte
 
 /* ---- reverse ---- */
 
-static float *grad_of(struct block_back *k, int slot, struct err *e)
+/* raw: it is written over. */
+static float *grad_of(struct block_back *k, int slot, int raw, struct err *e)
 {
     const size_t n = slot_floats(k, slot);
 
-    if (!k->grad[slot])
-        k->grad[slot] = mem_array(n ? n : 1, sizeof(float), e);
+    if (!k->grad[slot] && (k->grad[slot] = rows_make(n, e)) && !raw &&
+        rows_write(k, k->grad[slot], NULL, n, e) < 0)
+        return NULL;
     return k->grad[slot];
 }
 
@@ -263,8 +305,11 @@ static int reverse_op(struct block_back *k, size_t i, const struct block_back_as
         return -1;
     x.grad = row_of(&x.a, k->grad[o->out], x.a.width_out);
     for (size_t n = 0; n < o->kind->inputs; n++) {
-        if (!grad_of(k, o->in[n], e))
+        const int fresh = !k->grad[o->in[n]] && o->kind->begins && o->expert < 0;
+
+        if (!grad_of(k, o->in[n], fresh, e))
             return -1;
+        x.fresh |= fresh ? 1u << n : 0;
         x.grad_in[n] = row_of(&x.a, k->grad[o->in[n]], x.a.width[n]);
         if (o->kind->keeps >> n & 1)
             x.a.in[n] = row_of(&x.a, k->room[k->v.value[k->v.in[i][n]].room], x.a.width[n]);
@@ -292,9 +337,9 @@ int block_back_reverse(struct block_back *k, float *g, const struct block_back_a
 {
     const size_t floats = slot_floats(k, PROGRAM_STREAM);
 
-    if (!grad_of(k, PROGRAM_STREAM, e))
+    if (!grad_of(k, PROGRAM_STREAM, 1, e) ||
+        rows_write(k, k->grad[PROGRAM_STREAM], g, floats, e) < 0)
         return -1;
-    memcpy(k->grad[PROGRAM_STREAM], g, floats * sizeof *g);
     for (size_t i = k->to; i-- > 0;) {
         const int out = k->b->p.op[i].out;
 
@@ -311,10 +356,9 @@ int block_back_reverse(struct block_back *k, float *g, const struct block_back_a
             k->grad[out] = NULL;
         }
     }
-    if (!grad_of(k, PROGRAM_STREAM, e))
+    if (!grad_of(k, PROGRAM_STREAM, 0, e))
         return -1;
-    memcpy(g, k->grad[PROGRAM_STREAM], floats * sizeof *g);
-    return 0;
+    return rows_write(k, g, k->grad[PROGRAM_STREAM], floats, e);
 }
 
 const float *block_back_tensor(const struct block_back *k, const char *name)

@@ -50,6 +50,8 @@ struct op_args {
     const uint16_t *in16;
     const float *in[OP_INPUTS]; /* row `first` of each input */
     float *out;                 /* row `first` of the output */
+    /* What the output begins with, to be copied there before; NULL: it stands there. */
+    const float *before;
     size_t width[OP_INPUTS], width_out;
     size_t first, count;
     int exact; /* activations are not rounded */
@@ -65,6 +67,8 @@ struct op_back {
      * operation works in place): the product takes the place of what stands there. */
     float *grad_in[OP_INPUTS];
     float *grad_tensor[OP_TENSORS]; /* to be written; NULL: not asked for */
+    unsigned
+        fresh; /* bit k: in grad_in[k] nothing stands yet, it is to be written; op_kind.begins */
 };
 
 /* What an operation has to do for some calibration. */
@@ -93,6 +97,7 @@ struct op_kind {
      * number of threads. NULL: there is none, and a program with it is not run backwards. */
     int (*back)(const struct op_back *b, struct err *e);
     unsigned keeps; /* bit k: back reads input k */
+    int begins;     /* it knows op_back.fresh: by op_back_tiles, or by itself */
     /* Floats that a cache keeps for it, from one call to the next; NULL: none. Its `number` in the
      * block, which program_build gives, is that of kv_cache.h. */
     void (*caches)(const struct op *o, struct kv_layer *l);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* op_back - what the products of several operations share: tiles of rows, sums over them. */
 #include <stdlib.h>
+#include <string.h>
 #include "../base/mem.h"
 #include "op.h"
 
@@ -11,14 +12,20 @@ static size_t tiles_of(size_t count)
     return (count + TILE_ROWS - 1) / TILE_ROWS;
 }
 
+/* What stood there is copied when it is needed: rows that are in a cache then. */
 static int run_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct op_args *a = ctx;
-    const size_t first = i * TILE_ROWS;
+    const size_t first = i * TILE_ROWS,
+                 count = a->count - first < TILE_ROWS ? a->count - first : TILE_ROWS,
+                 at = first * a->width_out;
 
     (void)worker;
     (void)e;
-    a->op->kind->each(a, first, a->count - first < TILE_ROWS ? a->count - first : TILE_ROWS);
+    if (a->before)
+        memcpy(a->out + at, a->before + at, count * a->width_out * sizeof *a->out);
+    if (a->op->kind->each)
+        a->op->kind->each(a, first, count);
     return 0;
 }
 
@@ -26,8 +33,10 @@ int op_run(const struct op_args *a, struct err *e)
 {
     struct op_args own = *a;
 
-    return a->op->kind->each ? par_for(a->par, tiles_of(a->count), run_tile, &own, e)
-                             : a->op->kind->run(a, e);
+    if ((a->op->kind->each || a->before) &&
+        par_for(a->par, tiles_of(a->count), run_tile, &own, e) < 0)
+        return -1;
+    return a->op->kind->each ? 0 : a->op->kind->run(a, e);
 }
 
 struct tiles {
@@ -40,12 +49,16 @@ struct tiles {
 static int back_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct tiles *t = ctx;
-    const size_t first = i * TILE_ROWS, count = t->b->a.count;
+    const size_t first = i * TILE_ROWS,
+                 count = t->b->a.count - first < TILE_ROWS ? t->b->a.count - first : TILE_ROWS;
 
     (void)worker;
     (void)e;
-    t->each(t->b, first, count - first < TILE_ROWS ? count - first : TILE_ROWS,
-            t->sums ? t->sums + i * t->n : NULL);
+    for (size_t k = 0; k < t->b->a.op->kind->inputs; k++)
+        if (t->b->fresh >> k & 1)
+            memset(t->b->grad_in[k] + first * t->b->a.width[k], 0,
+                   count * t->b->a.width[k] * sizeof(float));
+    t->each(t->b, first, count, t->sums ? t->sums + i * t->n : NULL);
     return 0;
 }
 

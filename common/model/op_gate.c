@@ -38,5 +38,6 @@ const struct op_kind op_gate = {.name = "gate",
                                 .each = each,
                                 .back = back,
                                 .keeps = 1u << 0 | 1u << 1,
+                                .begins = 1,
                                 .flops = 4,
                                 .moved = 3};

@@ -48,18 +48,18 @@ static int back16(const struct op_back *b, struct err *e)
     const struct op_args *a = &b->a;
     const size_t N = a->width_out, K = a->width[0], T = a->count;
     const struct blas_table *by = a->products;
-    const int weights = b->grad_tensor[0] && T;
+    const int weights = b->grad_tensor[0] && T, add = !(b->fresh & 1u);
     uint16_t *dy = mem_raw(T * (N + (weights ? K : 0)) + 1, sizeof *dy, e), *x = dy + T * N;
     int rc = dy ? by->narrow(a->par, T * N, b->grad, dy, e) : -1;
 
     if (rc == 0)
-        rc = by->product16(a->par, T, K, N, dy, N, a->narrow->w, K, b->grad_in[0], K, 1, e);
+        rc = by->product16(a->par, T, K, N, dy, N, a->narrow->w, K, b->grad_in[0], K, add, e);
     if (rc == 0 && a->narrow->rest)
         rc = by->product16(a->par, T, K, N, dy, N, a->narrow->rest, K, b->grad_in[0], K, 1, e);
     if (rc == 0 && weights)
         rc = by->narrow(a->par, T * K, a->in[0], x, e) < 0
                  ? -1
-                 : by->cross16(a->par, T, N, K, dy, N, x, K, b->grad_tensor[0], K, e);
+                 : by->slopes16(a->par, T, N, K, dy, N, x, K, b->grad_tensor[0], K, e);
     free(dy);
     return rc;
 }
@@ -73,12 +73,12 @@ static int back(const struct op_back *b, struct err *e)
     if (a->narrow)
         return back16(b, e);
     if (a->products->product(a->par, a->count, K, N, b->grad, N, a->tensor[0], K, b->grad_in[0], K,
-                             1, e) < 0)
+                             !(b->fresh & 1u), e) < 0)
         return -1;
     if (!b->grad_tensor[0] || !a->count)
         return 0;
-    return a->products->cross(a->par, a->count, N, K, b->grad, N, a->in[0], K, b->grad_tensor[0], K,
-                              e);
+    return a->products->slopes(a->par, a->count, N, K, b->grad, N, a->in[0], K, b->grad_tensor[0],
+                               K, e);
 }
 
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
@@ -100,4 +100,5 @@ const struct op_kind op_linear = {.name = "linear",
                                   .run = run,
                                   .back = back,
                                   .keeps = 1u << 0,
+                                  .begins = 1,
                                   .cost = cost};

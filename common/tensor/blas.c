@@ -275,7 +275,8 @@ int blas_gram_each(struct par *p, size_t T, size_t K, const uint16_t *x16, const
 }
 
 struct cross_job {
-    size_t T, M, N, across, lda, ldb, ldc;
+    size_t T, M, N, lda, ldb, ldc;
+    struct linear_cut cut;
     const float *a, *b;
     float *c;
 };
@@ -283,32 +284,59 @@ struct cross_job {
 static int cross_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct cross_job *j = ctx;
-    size_t m = i / j->across * CROSS_TILE, n = i % j->across * CROSS_TILE;
+    size_t m = i / j->cut.across * j->cut.rows, n = i % j->cut.across * j->cut.cols;
 
     (void)worker;
-    return tile_f32(1, 0, least(CROSS_TILE, j->M - m), least(CROSS_TILE, j->N - n), j->T, j->a + m,
-                    j->lda, j->b + n, j->ldb, j->c + m * j->ldc + n, j->ldc, 0, e);
+    return tile_f32(1, 0, least(j->cut.rows, j->M - m), least(j->cut.cols, j->N - n), j->T,
+                    j->a + m, j->lda, j->b + n, j->ldb, j->c + m * j->ldc + n, j->ldc, 0, e);
+}
+
+static int cross_run(struct par *p, const char *name, const struct cross_job *x, struct err *e)
+{
+    struct cross_job j = *x;
+
+    if (j.T == 0)
+        return err_set(e, ERR_USE, "%s: no rows", name);
+    if (tiles_check(name, e, 4,
+                    (const size_t[][2]){{j.M, j.lda}, {j.N, j.ldb}, {j.N, j.ldc}, {j.T, j.T}}) != 0)
+        return -1;
+    return tiles_run(p, ceil_div(j.M, j.cut.rows) * j.cut.across, cross_tile, &j, e);
 }
 
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                const float *b, size_t ldb, float *c, size_t ldc, struct err *e)
 {
-    struct cross_job j = {.T = T,
-                          .M = M,
-                          .N = N,
-                          .across = ceil_div(N, CROSS_TILE),
-                          .lda = lda,
-                          .ldb = ldb,
-                          .ldc = ldc,
-                          .a = a,
-                          .b = b,
-                          .c = c};
+    return cross_run(
+        p, "cross",
+        &(struct cross_job){
+            .T = T,
+            .M = M,
+            .N = N,
+            .lda = lda,
+            .ldb = ldb,
+            .ldc = ldc,
+            .a = a,
+            .b = b,
+            .c = c,
+            .cut = {.rows = CROSS_TILE, .cols = CROSS_TILE, .across = ceil_div(N, CROSS_TILE)}},
+        e);
+}
 
-    if (T == 0)
-        return err_set(e, ERR_USE, "cross: no rows");
-    if (tiles_check("cross", e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
-        return -1;
-    return tiles_run(p, ceil_div(M, CROSS_TILE) * j.across, cross_tile, &j, e);
+int blas_slopes(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
+                const float *b, size_t ldb, float *c, size_t ldc, struct err *e)
+{
+    return cross_run(p, "slopes",
+                     &(struct cross_job){.T = T,
+                                         .M = M,
+                                         .N = N,
+                                         .lda = lda,
+                                         .ldb = ldb,
+                                         .ldc = ldc,
+                                         .a = a,
+                                         .b = b,
+                                         .c = c,
+                                         .cut = slope_cut(M, N)},
+                     e);
 }
 
 static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)
@@ -345,6 +373,7 @@ const struct blas_table blas_products = {.has_bf16 = blas_has_bf16,
                                          .product = blas_product,
                                          .product16 = blas_product16,
                                          .cross = blas_cross,
-                                         .cross16 = blas_cross16,
+                                         .slopes = blas_slopes,
+                                         .slopes16 = blas_slopes16,
                                          .narrow = blas_narrow,
                                          .sgemm = blas_sgemm};

@@ -74,8 +74,10 @@ struct blas_table {
                      const uint16_t *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
     int (*cross)(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                  const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
-    int (*cross16)(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
-                   const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e);
+    int (*slopes)(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
+                  const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
+    int (*slopes16)(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
+                    const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e);
     int (*narrow)(struct par *p, size_t n, const float *x, uint16_t *y, struct err *e);
     int (*sgemm)(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                  size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
@@ -108,9 +110,13 @@ int blas_gram_each(struct par *p, size_t T, size_t K, const uint16_t *x16, const
 /* C[M,N] = A[T,M]' B[T,N], f32 (the D of a problem; both f32). */
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
+/* The same by other tiles, so by other sums: for the gradient of weights, where a thread is to have
+ * no more than its share. */
+int blas_slopes(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
+                const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
 /* The same of bf16, with sums in f32. */
-int blas_cross16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
-                 const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e);
+int blas_slopes16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
+                  const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e);
 
 /* fp64, for the solvers. potrf: A = L L', lower, in place (upper not touched); returns 0, or the
  * 1-based index of the pivot that is not positive, -1 on error. trtri: inverse of a lower

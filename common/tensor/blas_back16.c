@@ -8,7 +8,6 @@
 #include "dtype.h"
 
 enum { PIECE = 1 << 15 }; /* numbers that are rounded at a time */
-enum { CROSS_ROWS = 128, CROSS_MANY = 256, CROSS_COLS = 1536 }; /* of a tile */
 
 /* ---- rounding ---- */
 
@@ -39,7 +38,7 @@ int blas_narrow(struct par *p, size_t n, const float *x, uint16_t *y, struct err
 /* ---- products ---- */
 
 struct job {
-    size_t T, N, K, lda, ldb, ldc; /* cross: a [T,N], b [T,K], c [N,K] */
+    size_t T, N, K, lda, ldb, ldc; /* slopes: a [T,N], b [T,K], c [N,K] */
     struct linear_cut cut;
     const uint16_t *a, *b;
     float *c;
@@ -57,7 +56,7 @@ static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)
                      j->add, e);
 }
 
-static int cross_tile(void *ctx, size_t i, size_t worker, struct err *e)
+static int slope_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct job *j = ctx;
     const size_t n = i / j->cut.across * j->cut.rows, k = i % j->cut.across * j->cut.cols;
@@ -104,13 +103,13 @@ static int product_wide(struct par *p, const struct job *j, struct err *e)
     return rc;
 }
 
-static int cross_wide(struct par *p, const struct job *j, struct err *e)
+static int slopes_wide(struct par *p, const struct job *j, struct err *e)
 {
     struct wide w = {.a = widen(j->T, j->N, j->a, j->lda, e)};
     int rc = -1;
 
     if (w.a && (w.b = widen(j->T, j->K, j->b, j->ldb, e)))
-        rc = blas_cross(p, j->T, j->N, j->K, w.a, j->N, w.b, j->K, j->c, j->ldc, e);
+        rc = blas_slopes(p, j->T, j->N, j->K, w.a, j->N, w.b, j->K, j->c, j->ldc, e);
     wide_release(&w);
     return rc;
 }
@@ -142,20 +141,18 @@ int blas_product16(struct par *p, size_t T, size_t N, size_t K, const uint16_t *
     return tiles_run(p, ceil_div(T, j.cut.rows) * j.cut.across, product_tile, &j, e);
 }
 
-int blas_cross16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
-                 const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e)
+int blas_slopes16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
+                  const uint16_t *b, size_t ldb, float *c, size_t ldc, struct err *e)
 {
     struct job j = {
         .T = T, .N = M, .K = N, .a = a, .b = b, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc};
 
     if (T == 0)
-        return err_set(e, ERR_USE, "cross: no rows");
-    if (tiles_check("cross", e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
+        return err_set(e, ERR_USE, "slopes: no rows");
+    if (tiles_check("slopes", e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
         return -1;
     if (!tile_bf16_works())
-        return cross_wide(p, &j, e);
-    j.cut = (struct linear_cut){.rows = M > 2 * CROSS_ROWS ? CROSS_MANY : CROSS_ROWS,
-                                .cols = CROSS_COLS,
-                                .across = ceil_div(N, CROSS_COLS)};
-    return tiles_run(p, ceil_div(M, j.cut.rows) * j.cut.across, cross_tile, &j, e);
+        return slopes_wide(p, &j, e);
+    j.cut = slope_cut(M, N);
+    return tiles_run(p, ceil_div(M, j.cut.rows) * j.cut.across, slope_tile, &j, e);
 }

@@ -24,6 +24,8 @@ struct linear_cut {
     size_t rows, cols, across;
 };
 struct linear_cut linear_cut(size_t T, size_t N, size_t K);
+/* The same of the gradient of weights [M, N]: a share for each of a few threads. */
+struct linear_cut slope_cut(size_t M, size_t N);
 
 static inline size_t ceil_div(size_t a, size_t b)
 {

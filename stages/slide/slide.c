@@ -192,7 +192,8 @@ static int learn(struct slide *s, const struct slide_window *w, struct slide_cur
         share.columns = columns;
         if (slide_share_step(&share, &t, now->step, &now->loss, e) < 0)
             return -1;
-        slide_window_step(w, rate, ++now->step);
+        if (slide_window_step(w, rate, ++now->step, e) < 0)
+            return -1;
         if ((!share.ask || now->step == now->steps) && slide_window_round(w, e) < 0)
             return -1; /* who works on a part rounds for itself */
         now->done += w->count;

@@ -12,6 +12,7 @@
 #include "../../common/wire/msg_solution.h"
 #include "slide_fold.h"
 #include "slide_gptq.h"
+#include "slide_loops.h"
 
 /* What the rows of a site add up to. */
 struct site_sums {
@@ -39,21 +40,41 @@ static size_t sites_in(const struct leave *l)
 
 /* ---- losses ---- */
 
+enum { TILE_ROWS = 32 };
+
+struct squares {
+    float *y; /* [T,N] */
+    size_t T, N;
+    double *row; /* [T] */
+};
+
+static int each_rows(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct squares *s = ctx;
+
+    (void)worker;
+    (void)e;
+    for (size_t t = i * TILE_ROWS; t < s->T && t < (i + 1) * TILE_ROWS; t++)
+        s->row[t] = slide_apart(s->y + t * s->N, NULL, s->N, 0, 0);
+    return 0;
+}
+
 /* Sum of w |M x|^2 over the rows. */
 static int energy(const struct leave *l, const float *m, size_t N, size_t K,
                   const struct block_rows *r, const float *w, double *sum, struct err *e)
 {
-    float *y = mem_raw(r->count * N + 1, sizeof *y, e);
-    int rc = y ? blas_linear(l->x->par, r->count, N, K, r->x, K, m, K, y, N, 0, e) : -1;
+    struct squares s = {.y = mem_raw(r->count * N + 1, sizeof *s.y, e),
+                        .T = r->count,
+                        .N = N,
+                        .row = mem_raw(r->count + 1, sizeof *s.row, e)};
+    int rc = -1;
 
-    for (size_t t = 0; rc == 0 && t < r->count; t++) {
-        double row = 0;
-
-        for (size_t n = 0; n < N; n++)
-            row += (double)y[t * N + n] * (double)y[t * N + n];
-        *sum += row * (w ? (double)w[r->token ? r->token[t] : t] : 1);
-    }
-    free(y);
+    if (s.y && s.row && blas_linear(l->x->par, s.T, N, K, r->x, K, m, K, s.y, N, 0, e) == 0)
+        rc = par_for(l->x->par, (s.T + TILE_ROWS - 1) / TILE_ROWS, each_rows, &s, e);
+    for (size_t t = 0; rc == 0 && t < s.T; t++)
+        *sum += s.row[t] * (w ? (double)w[r->token ? r->token[t] : t] : 1);
+    free(s.y);
+    free(s.row);
     return rc;
 }
 

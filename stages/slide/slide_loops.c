@@ -75,6 +75,43 @@ EACH_CPU(slide_products,
          (double *restrict sum, const float *restrict x, const float *restrict y, size_t n),
          (sum, x, y, n))
 
+EACH_BODY apart_body(float *restrict y, const float *restrict z, size_t n, int slope, double by,
+                     double *restrict sum)
+{
+    size_t k = 0;
+
+    for (; k + LANES <= n; k += LANES)
+        for (size_t j = 0; j < LANES; j++) {
+            const double x = (double)y[k + j] - (z ? (double)z[k + j] : 0);
+
+            sum[j] += x * x;
+            y[k + j] = slope ? (float)(2 * by * x) : y[k + j];
+        }
+    for (size_t j = 0; k < n; k++, j++) {
+        const double x = (double)y[k] - (z ? (double)z[k] : 0);
+
+        sum[j] += x * x;
+        y[k] = slope ? (float)(2 * by * x) : y[k];
+    }
+}
+
+static void apart(float *restrict y, const float *restrict z, size_t n, int slope, double by,
+                  double *restrict sum);
+EACH_CPU(apart,
+         (float *restrict y, const float *restrict z, size_t n, int slope, double by,
+          double *restrict sum),
+         (y, z, n, slope, by, sum))
+
+double slide_apart(float *restrict y, const float *restrict z, size_t n, int slope, double by)
+{
+    double lane[LANES] = {0}, sum = 0;
+
+    apart(y, z, n, slope, by, lane);
+    for (size_t j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum;
+}
+
 EACH_BODY slide_ends_body(const double *restrict x, size_t n, double *lo, double *hi)
 {
     double least[LANES] = {0}, most[LANES] = {0};

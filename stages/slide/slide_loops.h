@@ -27,6 +27,8 @@ void slide_plus(double *restrict x, const float *restrict a, const float *restri
 /* sum += x * y, each by itself. */
 void slide_products(double *restrict sum, const float *restrict x, const float *restrict y,
                     size_t n);
+/* The sum of (y - z)^2; slope: y becomes 2 by (y - z). z NULL: 0. */
+double slide_apart(float *restrict y, const float *restrict z, size_t n, int slope, double by);
 /* The smallest and the largest of x, 0 among them. */
 void slide_ends(const double *restrict x, size_t n, double *lo, double *hi);
 /* The first of x that is v; n: none is. */

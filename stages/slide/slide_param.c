@@ -11,6 +11,8 @@
 #define SECOND 0.999
 #define EPS 1e-8
 
+enum { PIECE = 1024 };
+
 int slide_param_init(struct slide_param *p, size_t n, struct err *e)
 {
     *p = (struct slide_param){.n = n};
@@ -37,17 +39,35 @@ void slide_param_restart(struct slide_param *p)
     memset(p->v, 0, p->n * sizeof *p->v);
 }
 
-void slide_param_step(struct slide_param *p, double rate, size_t step)
+struct step {
+    struct slide_param *p;
+    double rate, m1, v1;
+};
+
+static int step_piece(void *ctx, size_t i, size_t worker, struct err *e)
 {
-    const double t = (double)step, m1 = 1 - pow(FIRST, t), v1 = 1 - pow(SECOND, t);
+    const struct step *s = ctx;
+    struct slide_param *p = s->p;
 
-    for (size_t i = 0; i < p->n; i++) {
-        const double g = (double)p->g[i];
-        const double m = FIRST * (double)p->m[i] + (1 - FIRST) * g;
-        const double v = SECOND * (double)p->v[i] + (1 - SECOND) * g * g;
+    (void)worker;
+    (void)e;
+    for (size_t k = i * PIECE; k < p->n && k < (i + 1) * PIECE; k++) {
+        const double g = (double)p->g[k];
+        const double m = FIRST * (double)p->m[k] + (1 - FIRST) * g;
+        const double v = SECOND * (double)p->v[k] + (1 - SECOND) * g * g;
 
-        p->m[i] = (float)m;
-        p->v[i] = (float)v;
-        p->x[i] = (float)((double)p->x[i] - rate * (m / m1) / (sqrt(v / v1) + EPS));
+        p->m[k] = (float)m;
+        p->v[k] = (float)v;
+        p->x[k] = (float)((double)p->x[k] - s->rate * (m / s->m1) / (sqrt(v / s->v1) + EPS));
     }
+    return 0;
+}
+
+int slide_param_step(struct slide_param *p, struct par *par, double rate, size_t step,
+                     struct err *e)
+{
+    const double t = (double)step;
+    struct step s = {.p = p, .rate = rate, .m1 = 1 - pow(FIRST, t), .v1 = 1 - pow(SECOND, t)};
+
+    return par_for(par, (p->n + PIECE - 1) / PIECE, step_piece, &s, e);
 }

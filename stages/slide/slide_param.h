@@ -5,7 +5,7 @@
 #define PTQ_SLIDE_PARAM_H
 
 #include <stddef.h>
-#include "../../common/base/err.h"
+#include "../../common/base/par.h"
 
 struct slide_param {
     size_t n; /* 0: there is none */
@@ -19,7 +19,8 @@ int slide_param_init(struct slide_param *p, size_t n, struct err *e);
 void slide_param_release(struct slide_param *p);
 /* A new optimiser: what it kept is forgotten. */
 void slide_param_restart(struct slide_param *p);
-/* One step; step: its number, from 1. */
-void slide_param_step(struct slide_param *p, double rate, size_t step);
+/* One step, by the threads of par; step: its number, from 1. */
+int slide_param_step(struct slide_param *p, struct par *par, double rate, size_t step,
+                     struct err *e);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/model/block_back.h"
+#include "slide_loops.h"
 
 #define LEAST_ALPHA 1e-2f
 
@@ -16,30 +17,52 @@ static size_t width_of(const struct slide_window *w)
     return model_config(w->block[0]->m)->d;
 }
 
-/* y becomes the gradient of the loss where slope is set. */
-static double distance(const struct slide_window *w, const struct slide_batch *t, float *y,
-                       int slope)
+enum { TILE_ROWS = 32 };
+
+struct distance {
+    const struct slide_batch *t;
+    float *y;
+    size_t d;
+    double all;
+    int slope;
+    double *row; /* [T] */
+};
+
+static int each_rows(void *ctx, size_t i, size_t worker, struct err *e)
 {
-    const size_t d = width_of(w);
-    double sum = 0, all = t->all;
+    const struct distance *x = ctx;
+    const size_t T = x->t->rows.T, d = x->d;
 
-    for (size_t i = 0; i < t->rows.T && t->all <= 0; i++)
-        all += t->weight ? (double)t->weight[i] : 1;
-    all = all > 0 ? 1 / (all * (double)d) : 0;
-    for (size_t i = 0; i < t->rows.T; i++) {
-        const double by = (t->weight ? (double)t->weight[i] : 1) * all;
-        double row = 0;
+    (void)worker;
+    (void)e;
+    for (size_t t = i * TILE_ROWS; t < T && t < (i + 1) * TILE_ROWS; t++) {
+        const double by = (x->t->weight ? (double)x->t->weight[t] : 1) * x->all;
 
-        for (size_t k = i * d; k < (i + 1) * d; k++) {
-            const double x = (double)y[k] - (double)t->target[k];
-
-            row += x * x;
-            if (slope)
-                y[k] = (float)(2 * by * x);
-        }
-        sum += by * row;
+        x->row[t] = by * slide_apart(x->y + t * d, x->t->target + t * d, d, x->slope, by);
     }
-    return sum;
+    return 0;
+}
+
+/* y becomes the gradient of the loss where slope is set. */
+static int distance(const struct slide_window *w, const struct slide_batch *t, float *y, int slope,
+                    double *loss, struct err *e)
+{
+    const size_t T = t->rows.T, d = width_of(w);
+    struct distance x = {
+        .t = t, .y = y, .d = d, .slope = slope, .row = mem_raw(T + 1, sizeof *x.row, e)};
+    double all = t->all;
+    int rc = -1;
+
+    for (size_t i = 0; i < T && t->all <= 0; i++)
+        all += t->weight ? (double)t->weight[i] : 1;
+    x.all = all > 0 ? 1 / (all * (double)d) : 0;
+    if (x.row)
+        rc = par_for(w->par, (T + TILE_ROWS - 1) / TILE_ROWS, each_rows, &x, e);
+    *loss = 0;
+    for (size_t i = 0; rc == 0 && i < T; i++)
+        *loss += x.row[i];
+    free(x.row);
+    return rc;
 }
 
 int slide_window_loss(const struct slide_window *w, const struct slide_batch *t, double *loss,
@@ -54,7 +77,7 @@ int slide_window_loss(const struct slide_window *w, const struct slide_batch *t,
     for (size_t i = 0; rc == 0 && i < w->count; i++)
         rc = block_forward(w->block[i]->b, &t->rows, y, e);
     if (rc == 0)
-        *loss = distance(w, t, y, 0);
+        rc = distance(w, t, y, 0, loss, e);
     free(y);
     return rc;
 }
@@ -136,7 +159,7 @@ int slide_window_back(const struct slide_window *w, const struct slide_batch *t,
         if (!(k[i] = block_back_forward(w->block[i]->b, SIZE_MAX, &t->rows, i ? y : t->x, y, e)))
             rc = -1;
     if (rc == 0)
-        *loss = distance(w, t, y, 1);
+        rc = distance(w, t, y, 1, loss, e);
     for (size_t i = w->count; rc == 0 && i-- > 0;) {
         rc = block_back_reverse(k[i], y, &(struct block_back_ask){.tensors = 1}, e);
         if (rc == 0)
@@ -184,17 +207,20 @@ static void stay_away(struct slide_param *alpha)
             alpha->x[k] = copysignf(LEAST_ALPHA, alpha->x[k]);
 }
 
-void slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step)
+int slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step,
+                      struct err *e)
 {
     enum slide_rate which;
     struct slide_param *p;
 
     for (size_t b = 0; b < w->count; b++) {
         for (size_t i = 0; (p = slide_block_param(w->block[b], i, &which)); i++)
-            slide_param_step(p, rate[which], step);
+            if (slide_param_step(p, w->par, rate[which], step, e) < 0)
+                return -1;
         for (size_t i = 0; i < SLIDE_ALPHAS; i++)
             stay_away(&w->block[b]->alpha[i]);
     }
+    return 0;
 }
 
 int slide_window_round(const struct slide_window *w, struct err *e)

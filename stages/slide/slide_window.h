@@ -33,7 +33,8 @@ int slide_window_narrow(const struct slide_window *w, double share, struct err *
 /* The optimisers begin anew. */
 void slide_window_restart(const struct slide_window *w);
 /* Every parameter takes a step (slide_param.h), alpha stays away from 0. */
-void slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step);
+int slide_window_step(const struct slide_window *w, const double rate[SLIDE_RATES], size_t step,
+                      struct err *e);
 /* All is rounded as the parameters now say. */
 int slide_window_round(const struct slide_window *w, struct err *e);
 

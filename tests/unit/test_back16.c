@@ -56,8 +56,8 @@ static void test_bad_arguments(void **state)
     assert_int_equal(blas_product16(NULL, 2, 2, 2, h, 2, h, 1, v, 2, 0, &e), -1);
     assert_int_equal(blas_product16(NULL, 2, 2, 0, h, 2, h, 2, v, 2, 0, &e), -1);
     assert_int_equal(blas_product16(NULL, 0, 2, 2, h, 2, h, 2, v, 2, 0, &e), 0);
-    assert_int_equal(blas_cross16(NULL, 0, 2, 2, h, 2, h, 2, v, 2, &e), -1);
-    assert_int_equal(blas_cross16(NULL, 2, 2, 2, h, 2, h, 2, v, 1, &e), -1);
+    assert_int_equal(blas_slopes16(NULL, 0, 2, 2, h, 2, h, 2, v, 2, &e), -1);
+    assert_int_equal(blas_slopes16(NULL, 2, 2, 2, h, 2, h, 2, v, 1, &e), -1);
     assert_int_equal(blas_narrow(NULL, 0, v, h, &e), 0);
 }
 
@@ -95,7 +95,7 @@ static void back16_case(size_t T, size_t N, size_t K)
         assert_int_equal(blas_narrow(p, K * ldw, w, w16, &e), 0);
         assert_int_equal(blas_narrow(p, T * ldw, b, b16, &e), 0);
         assert_int_equal(blas_product16(p, T, N, K, x16, ldx, w16, ldw, y, ldy, 1, &e), 0);
-        assert_int_equal(blas_cross16(p, T, K, N, x16, ldx, b16, ldw, c, N, &e), 0);
+        assert_int_equal(blas_slopes16(p, T, K, N, x16, ldx, b16, ldw, c, N, &e), 0);
         for (size_t i = 0; i < T * ldy; i++)
             assert_true(fabs((double)y[i] - (double)want[i]) <= sum_bound(K + 1));
         for (size_t i = 0; i < K * N; i++)

@@ -86,6 +86,29 @@ static void test_rounding(void **state)
     }
 }
 
+static void test_apart(void **state)
+{
+    float y[MOST], z[MOST], was[MOST];
+
+    (void)state;
+    for (size_t n = 0; n <= MOST; n++) {
+        double want = 0, squares = 0;
+
+        for (size_t k = 0; k < n; k++) {
+            was[k] = y[k] = (float)(k % 7) - 2.5f;
+            z[k] = (float)k / 16;
+            want += ((double)y[k] - (double)z[k]) * ((double)y[k] - (double)z[k]);
+            squares += (double)y[k] * (double)y[k];
+        }
+        assert_true(fabs(slide_apart(y, z, n, 0, 3) - want) <= 1e-13 * want);
+        assert_true(fabs(slide_apart(y, NULL, n, 0, 3) - squares) <= 1e-13 * squares);
+        assert_memory_equal(y, was, n * sizeof *y);
+        assert_true(fabs(slide_apart(y, z, n, 1, 3) - want) <= 1e-13 * want);
+        for (size_t k = 0; k < n; k++)
+            assert_true(fabsf(y[k] - 6 * (was[k] - z[k])) < 1e-5f);
+    }
+}
+
 static void test_rows(void **state)
 {
     float w[MOST], by[MOST], y[MOST];
@@ -139,10 +162,8 @@ static void test_terms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_terms),
+        cmocka_unit_test(test_ends), cmocka_unit_test(test_rounding), cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_rows), cmocka_unit_test(test_terms),
     };
     return cmocka_run_group_tests_name("slide_loops", tests, NULL, NULL);
 }

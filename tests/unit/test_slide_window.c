@@ -307,7 +307,7 @@ static void learn(struct run *r, const float *weight, size_t steps, double *loss
     }
     for (size_t i = 0; i < steps; i++) {
         must(slide_window_back(&r->w, &t, &loss[i], &err) == 0);
-        slide_window_step(&r->w, rate, i + 1);
+        must(slide_window_step(&r->w, rate, i + 1, &err) == 0);
         must(slide_window_round(&r->w, &err) == 0);
     }
     free(target);
