@@ -6,7 +6,8 @@
 #include "blas_openblas.h"
 #include "blas_tile.h"
 
-enum { DGEMM_TILE = 256 };
+/* Of a tile: the wider it is, the less often the first factor is packed. */
+enum { DGEMM_ROWS = 256, DGEMM_COLS = 512 };
 
 /* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK
  * works in place without a copy. */
@@ -54,13 +55,13 @@ static int dgemm_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct dgemm_job *j = ctx;
     const struct openblas *lib = openblas(e);
-    size_t m = i / j->across * DGEMM_TILE, n = i % j->across * DGEMM_TILE;
+    size_t m = i / j->across * DGEMM_ROWS, n = i % j->across * DGEMM_COLS;
 
     (void)worker;
     if (!lib)
         return -1;
     lib->dgemm(CblasRowMajor, j->ta ? CblasTrans : CblasNoTrans, j->tb ? CblasTrans : CblasNoTrans,
-               (int)least(DGEMM_TILE, j->M - m), (int)least(DGEMM_TILE, j->N - n), (int)j->K,
+               (int)least(DGEMM_ROWS, j->M - m), (int)least(DGEMM_COLS, j->N - n), (int)j->K,
                j->alpha, j->ta ? j->a + m : j->a + m * j->lda, (int)j->lda,
                j->tb ? j->b + n * j->ldb : j->b + n, (int)j->ldb, j->beta, j->c + m * j->ldc + n,
                (int)j->ldc);
@@ -76,7 +77,7 @@ int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, doub
                           .M = M,
                           .N = N,
                           .K = K,
-                          .across = ceil_div(N, DGEMM_TILE),
+                          .across = ceil_div(N, DGEMM_COLS),
                           .lda = lda,
                           .ldb = ldb,
                           .ldc = ldc,
@@ -90,5 +91,5 @@ int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, doub
                     (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
         tiles_check("dgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
         return -1;
-    return tiles_run(p, ceil_div(M, DGEMM_TILE) * j.across, dgemm_tile, &j, e);
+    return tiles_run(p, ceil_div(M, DGEMM_ROWS) * j.across, dgemm_tile, &j, e);
 }

@@ -7,14 +7,12 @@
 #include "solve_forecast.h"
 
 #include <math.h>
-#include "solve_tile.h"
+#include "solve_band.h"
 
 #define OWN (1 * FORECAST_MIB)
 #define FACTOR (1 * FORECAST_MIB) /* of all solvers that factor a matrix */
 #define THREAD (1.5 * FORECAST_MIB)
-/* of a thread, with a factor and without */
-#define TILES_FACTOR 5
-#define TILES 3
+#define CODED 1.25 /* a row of a band, over its numbers in f64: codes and scales too */
 #define PAGE 4096.0
 
 double solve_forecast_flops(double outputs, double inputs)
@@ -69,11 +67,26 @@ static double half_square(const struct forecast *f)
     return fmin(forecast_square(f), forecast_triangle(f) + PAGE * f->inputs);
 }
 
+/* What the threads take for rows of the widest linear: a tile as it came, a band, and that once
+ * more where a solver looks back at what its columns started from, or the losses at D. */
+static double bands(const struct contenders *c, const struct forecast *f)
+{
+    const double tile = SOLVE_TILE * sizeof(double) * f->inputs * forecast_threads(f, f->solvers);
+    const double most = (double)solve_band_most((size_t)(f->linear / f->inputs));
+    int twice = f->dual;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const char *inner = solver_inner(c->name[i]);
+
+        twice |= solver_find(c->name[i])->back || (inner && solver_find(inner)->back);
+    }
+    return tile * (1 + most * (CODED + twice));
+}
+
 /* All contenders of a --solver: what is alive while they work. */
 static double alive(const struct solve_opts *o, const struct contenders *c,
                     const struct forecast *f)
 {
-    const double tile = SOLVE_TILE * sizeof(double) * f->inputs * forecast_threads(f, f->solvers);
     const int sums = (f->dual ? 2 : 1) * (c->contest && f->holds_out ? 2 : 1); /* H and D */
     const double saved = forecast_square(f) - half_square(f);
     double squares = 0, copies = 0, own, copied, halves;
@@ -87,7 +100,7 @@ static double alive(const struct solve_opts *o, const struct contenders *c,
     return forecast_square(f) * (squares + sums) - halves * saved +
            copies * sizeof(double) * f->linear + forecast_source(f) +
            f->weights * (c->contest ? 2 : 1) + /* codes */
-           (squares > 0 ? TILES_FACTOR * tile + FACTOR : TILES * tile);
+           bands(c, f) + (squares > 0 ? FACTOR : 0);
 }
 
 /* The largest share of a linear that stands beside the codes by a solver that is named, be it in a

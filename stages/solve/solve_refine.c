@@ -60,7 +60,7 @@ static int fill(const struct run *run, struct scratch *t, size_t first, size_t r
 {
     const struct solve_job *j = run->j;
 
-    if (solve_tile_load(j->w_type, j->W, j->N, j->K, first, t->row, t->w))
+    if (solve_tile_load(j->w_type, j->W, j->N, j->K, first, t->w, R))
         return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
                        dtype_name(j->w_type));
     memset(t->c, 0, j->K * R * sizeof *t->c);

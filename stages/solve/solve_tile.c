@@ -12,18 +12,25 @@ size_t solve_tile_count(size_t N)
     return N / R + (N % R != 0);
 }
 
-int solve_tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
-                    double *tile)
+/* Some columns of all rows at a time: a tile is written row by row, across its columns, so these
+ * are to stay in the cache. */
+int solve_tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first,
+                    double *tile, size_t ld)
 {
     const size_t size = dtype_size(w_type);
+    double row[R];
 
-    for (size_t r = 0; r < R; r++) {
-        if (first + r >= N)
-            memset(row, 0, K * sizeof *row);
-        else if (dtype_to_f64(w_type, (const char *)W + (first + r) * K * size, K, row))
-            return -1;
-        for (size_t k = 0; k < K; k++)
-            tile[k * R + r] = row[k];
+    for (size_t k0 = 0; k0 < K; k0 += R) {
+        const size_t n = K - k0 < R ? K - k0 : R;
+
+        for (size_t r = 0; r < R; r++) {
+            if (first + r >= N)
+                memset(row, 0, sizeof row);
+            else if (dtype_to_f64(w_type, (const char *)W + ((first + r) * K + k0) * size, n, row))
+                return -1;
+            for (size_t k = 0; k < n; k++)
+                tile[(k0 + k) * ld + r] = row[k];
+        }
     }
     return 0;
 }

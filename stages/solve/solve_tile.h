@@ -17,10 +17,10 @@
 #define SOLVE_TILE GRID_LANES
 
 size_t solve_tile_count(size_t N);
-/* Rows [first, first+SOLVE_TILE) of W [N,K] (any float type) into tile [K][SOLVE_TILE]; -1 when
- * w_type is no float type. row: scratch of K doubles. */
-int solve_tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
-                    double *tile);
+/* Rows [first, first+SOLVE_TILE) of W [N,K] (any float type) into a tile of K columns, ld apart; -1
+ * when w_type is no float type. */
+int solve_tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first,
+                    double *tile, size_t ld);
 
 /* sums[r] += |q - w|^2.4 / a^2.4 over the n columns of x, q the level of the grid next to w.
  * unit[r] = 1/a. */

@@ -140,6 +140,7 @@ struct solver {
     /* Memory while it works, beside H and D: matrices of [K,K] f64, further ones when the problem
      * has D, and copies of a linear in f64. Of a solver before another: without the other's. */
     unsigned squares, squares_with_d, copies;
+    int back; /* its sweep looks back at what columns started from */
     int half; /* it reads the lower triangle of H alone, and of its own square makes one */
     /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release.
      */

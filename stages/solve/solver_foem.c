@@ -48,6 +48,7 @@ const struct solver solver_foem = {
     .needs = SOLVER_NEEDS_H,
     .squares = 1,
     .squares_with_d = 1,
+    .back = 1,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

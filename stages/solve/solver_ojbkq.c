@@ -43,6 +43,7 @@ const struct solver solver_ojbkq = {
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
     .squares = 1,
+    .back = 1,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

@@ -37,6 +37,7 @@ const struct solver solver_rescomp = {
     .takes = SOLVER_SWEEP_OPTIONS ",alpha,p-source",
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
     .squares = 3,
+    .back = 1,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

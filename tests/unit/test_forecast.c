@@ -25,7 +25,7 @@
 
 /* Of the tiny model: mlp.down has the most inputs, mlp.up (two linears) the most weights. */
 enum { K = TINY_FF, WEIGHTS = 2 * TINY_FF * TINY_D, LINEAR = TINY_FF * TINY_D };
-enum { SQUARE = 8 * K * K, TRIANGLE = 8 * K * (K + 1) / 2 };
+enum { SQUARE = 8 * K * K, TRIANGLE = 8 * K * (K + 1) / 2, TILE = 8 * 64 * K };
 enum { ROW = 4 * TINY_D + 2 * K }; /* hidden state of a token: the stream f32, a site's rows bf16 */
 enum { STREAM = 64 * 4 * TINY_D, ROWS = 64 * 2 * K }; /* of a chunk */
 
@@ -490,8 +490,10 @@ static void squares_of_solvers(void **state)
     const struct forecast f = usual(0), dual = usual(1);
 
     (void)state;
-    assert_int_equal(solve_of("ojbkq", &f), solve_of("gptq", &f));
-    assert_int_equal(solve_of("foem", &f), solve_of("gptq", &f));
+    /* one thread, one tile of rows, once more where a solver looks back */
+    assert_int_equal(solve_of("ojbkq", &f), solve_of("gptq", &f) + TILE);
+    assert_int_equal(solve_of("foem", &f), solve_of("ojbkq", &f));
+    assert_int_equal(solve_of("qep+foem", &f), solve_of("qep", &f) + TILE);
     assert_int_equal(solve_of("foem", &dual), solve_of("gptq", &dual) + SQUARE);
     assert_int_equal(solve_of("gptaq", &dual), solve_of("foem", &dual));
     assert_int_equal(solve_of("rescomp", &dual), solve_of("gptaq", &dual) + SQUARE);

@@ -259,7 +259,7 @@ static void test_error_power(void **ctx)
 
 static void test_spread_and_load(void **ctx)
 {
-    static double tile[5 * R], row[5];
+    static double tile[5 * R], wide[5 * 2 * R];
     static float w[70 * 5];
     double e[R];
     const double u[3] = {2.0, -1.0, 0.5};
@@ -267,15 +267,17 @@ static void test_spread_and_load(void **ctx)
     (void)ctx;
     for (size_t i = 0; i < 70 * 5; i++)
         w[i] = (float)i;
-    assert_int_equal(solve_tile_load(DT_I32, w, 70, 5, 0, row, tile), -1);
+    assert_int_equal(solve_tile_load(DT_I32, w, 70, 5, 0, tile, R), -1);
     assert_int_equal(solve_tile_count(0), 0);
     assert_int_equal(solve_tile_count(1), 1);
     assert_int_equal(solve_tile_count(64), 1);
     assert_int_equal(solve_tile_count(65), 2);
-    assert_int_equal(solve_tile_load(DT_F32, w, 70, 5, 64, row, tile), 0);
+    assert_int_equal(solve_tile_load(DT_F32, w, 70, 5, 64, tile, R), 0);
+    assert_int_equal(solve_tile_load(DT_F32, w, 70, 5, 64, wide + R, 2 * R), 0);
     for (size_t k = 0; k < 5; k++)
         for (size_t r = 0; r < R; r++)
-            assert_true(tile[k * R + r] == (r < 6 ? (double)((64 + r) * 5 + k) : 0.0));
+            assert_true(tile[k * R + r] == (r < 6 ? (double)((64 + r) * 5 + k) : 0.0) &&
+                        wide[(2 * k + 1) * R + r] == tile[k * R + r] && wide[2 * k * R + r] == 0.0);
     for (size_t r = 0; r < R; r++)
         e[r] = (double)r;
     solve_tile_spread(tile + R, 3, e, u);

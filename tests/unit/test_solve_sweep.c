@@ -4,11 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include "../../common/base/rng.h"
 #include "../../common/tensor/blas.h"
 #include "../../stages/solve/solve_expand.h"
+#include "../../stages/solve/solve_band.h"
+#include "../../stages/solve/solve_grid.h"
 #include "../../stages/solve/solve_loss.h"
 #include "solver_run.h"
 
@@ -393,6 +396,100 @@ static void test_weight_types(void **ctx)
     site_release(&s);
 }
 
+/* sum_ij x_i A_ij y_j, and what no rounding of its sums can exceed, over eps. */
+static double form(size_t K, const double *x, const double *A, const double *y, double *most)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < K; i++)
+        for (size_t k = 0; k < K; k++) {
+            sum += x[i] * A[i * K + k] * y[k];
+            *most += 4.0 * (double)K * fabs(x[i] * A[i * K + k] * y[k]);
+        }
+    return sum;
+}
+
+/* Losses of more columns than are multiplied at a time, against the plain sums. */
+static void test_losses(void **ctx)
+{
+    struct solve_opts o = solve_opts_default();
+    struct site s;
+    struct result r;
+    struct err e = {0};
+    double e_H = 0.0, w_H = 0.0, cross = 0.0, most_e = 0.0, most_w = 0.0, most_x = 0.0, *D, *x, *w;
+
+    (void)ctx;
+    site_init(&s, 130, 704, 100, 5);
+    D = mem_raw(s.K * s.K, sizeof *D, &e);
+    x = mem_raw(2 * s.K, sizeof *x, &e);
+    assert_true(D && x);
+    w = x + s.K;
+    for (size_t i = 0; i < s.K * s.K; i++)
+        D[i] = (double)(i * 2654435761U % 1000) / 1000.0 - 0.5;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    for (size_t threads = 1; threads <= 3; threads += 2) {
+        struct par *p = par_open(threads, &e);
+        struct solve_job j = {.N = s.N,
+                              .K = s.K,
+                              .G = grid_groups(s.K, o.group),
+                              .w_type = DT_F32,
+                              .W = s.W,
+                              .H = s.H,
+                              .D = D,
+                              .codes = r.codes,
+                              .scales = r.scales};
+        struct solve_loss loss;
+
+        assert_int_equal(solve_loss(&o, &j, p, &loss, &e), 0);
+        par_close(&p);
+        for (size_t n = 0; threads == 1 && n < s.N; n++) {
+            for (size_t g = 0; g < j.G; g++)
+                solve_grid_values(&o, &j, n, g, r.scales[n * j.G + g], x + g * (size_t)o.group);
+            for (size_t k = 0; k < s.K; k++) {
+                w[k] = (double)s.W[n * s.K + k];
+                x[k] = w[k] - x[k];
+            }
+            e_H += form(s.K, x, s.H, x, &most_e);
+            w_H += form(s.K, w, s.H, w, &most_w);
+            cross += form(s.K, w, D, x, &most_x);
+        }
+        assert_true(fabs(loss.loss - e_H) <= DBL_EPSILON * most_e);
+        assert_true(fabs(loss.loss / loss.rel_loss - w_H) <= DBL_EPSILON * 2.0 * most_w);
+        assert_true(fabs(loss.asym_loss - e_H - 2.0 * cross) <=
+                    DBL_EPSILON * 2.0 * (most_e + most_x));
+        assert_true(most_e * DBL_EPSILON < 1e-6 * e_H);
+    }
+    free(D);
+    free(x);
+    result_release(&r);
+    site_release(&s);
+}
+
+/* Every tile is in one band, no band is wider than one may be, and few rows are still shared. */
+static void test_bands(void **state)
+{
+    static const size_t rows[] = {1, 64, 65, 192, 576, 2048, 2049, 16384, 128256};
+
+    (void)state;
+    assert_int_equal(solve_band_count(0), 0);
+    assert_int_equal(solve_band_most(0), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const size_t N = rows[i], tiles = solve_tile_count(N), count = solve_band_count(N);
+        size_t most = 0;
+
+        assert_true(count >= (tiles < SOLVE_BANDS ? tiles : SOLVE_BANDS));
+        assert_int_equal(solve_band_start(N, 0), 0);
+        assert_int_equal(solve_band_start(N, count), tiles);
+        for (size_t k = 0; k < count; k++) {
+            const size_t wide = solve_band_start(N, k + 1) - solve_band_start(N, k);
+
+            assert_in_range(wide, 1, SOLVE_BAND);
+            most = wide > most ? wide : most;
+        }
+        assert_int_equal(solve_band_most(N), most);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_identity_is_rtn), cmocka_unit_test(test_gptq_beats_rtn),
         cmocka_unit_test(test_ladder),          cmocka_unit_test(test_damp_starts_higher),
         cmocka_unit_test(test_dead_columns),    cmocka_unit_test(test_half_of_h),
+        cmocka_unit_test(test_losses),          cmocka_unit_test(test_bands),
     };
     struct err e = {0};
 
