@@ -11,7 +11,7 @@
 
 #define OWN (1 * FORECAST_MIB)
 #define FACTOR (1 * FORECAST_MIB) /* of all solvers that factor a matrix */
-#define THREAD (1.5 * FORECAST_MIB)
+#define THREAD (1 * FORECAST_MIB)
 #define CODED 1.25 /* a row of a band, over its numbers in f64: codes and scales too */
 #define PAGE 4096.0
 
@@ -67,9 +67,10 @@ static double half_square(const struct forecast *f)
     return fmin(forecast_square(f), forecast_triangle(f) + PAGE * f->inputs);
 }
 
-/* What the threads take for rows of the widest linear: a tile as it came, a band, and that once
- * more where a solver looks back at what its columns started from, or the losses at D. */
-static double bands(const struct contenders *c, const struct forecast *f)
+/* What the threads take for rows of the widest linear: a band, with feedback a tile as it came
+ * beside it, and the band once more where a solver looks back at what its columns started from, or
+ * the losses at D. */
+static double bands(const struct contenders *c, const struct forecast *f, int feedback)
 {
     const double tile = SOLVE_TILE * sizeof(double) * f->inputs * forecast_threads(f, f->solvers);
     const double most = (double)solve_band_most((size_t)(f->linear / f->inputs));
@@ -80,7 +81,7 @@ static double bands(const struct contenders *c, const struct forecast *f)
 
         twice |= solver_find(c->name[i])->back || (inner && solver_find(inner)->back);
     }
-    return tile * (1 + most * (CODED + twice));
+    return tile * (feedback + most * (CODED + twice));
 }
 
 /* All contenders of a --solver: what is alive while they work. */
@@ -100,7 +101,7 @@ static double alive(const struct solve_opts *o, const struct contenders *c,
     return forecast_square(f) * (squares + sums) - halves * saved +
            copies * sizeof(double) * f->linear + forecast_source(f) +
            f->weights * (c->contest ? 2 : 1) + /* codes */
-           bands(c, f) + (squares > 0 ? FACTOR : 0);
+           bands(c, f, squares > 0) + (squares > 0 ? FACTOR : 0);
 }
 
 /* The largest share of a linear that stands beside the codes by a solver that is named, be it in a
