@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "../model/products.h"
 #include "../model/sites.h"
 #include "../tensor/dtype.h"
 
@@ -53,9 +54,9 @@ struct forecast {
 
 void forecast_model(struct forecast *f, const struct sites *sites);
 
-/* Flops a second of a core that goes through blocks forwards and back, in f32: small models on
- * CPUs as they are, larger ones take up to half less time. */
-double forecast_back_rate(void);
+/* Flops a second of a core that goes through blocks forwards and back: small models on this CPU,
+ * larger ones take up to half less time. */
+double forecast_back_rate(enum products p);
 /* Bytes of sums in f64 over the most inputs: all K^2 of D, the triangle of S. */
 double forecast_square(const struct forecast *f);
 double forecast_triangle(const struct forecast *f);

@@ -21,16 +21,20 @@ struct linear_cut linear_cut(size_t T, size_t N, size_t K)
     return c;
 }
 
-/* A tile packs all columns that it needs once more: where there are few rows, two. */
-enum { SLOPE_FEW = 256, SLOPE_MANY = 1024, SLOPE_COLS = 1536 };
+/* Each tile packs its columns once more, so the fewer the better: SLOPE_TILE both ways, of fewer
+ * rows where that is no fair share for a few threads. */
+enum { SLOPE_TILE = 256, SLOPE_TILES = 4 };
 
 struct linear_cut slope_cut(size_t M, size_t N)
 {
-    const size_t down = M <= SLOPE_FEW ? 2 : 4 * ceil_div(M, SLOPE_MANY);
+    struct linear_cut c = {
+        .rows = SLOPE_TILE, .cols = SLOPE_TILE, .across = ceil_div(N, SLOPE_TILE)};
 
-    return (struct linear_cut){.rows = ceil_div(ceil_div(M, down), 16) * 16,
-                               .cols = SLOPE_COLS,
-                               .across = ceil_div(N, SLOPE_COLS)};
+    if (ceil_div(M, c.rows) * c.across < SLOPE_TILES)
+        c.rows /= 2;
+    if (ceil_div(M, c.rows) * c.across < 2)
+        c.rows /= 2;
+    return c;
 }
 
 int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e)

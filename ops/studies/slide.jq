@@ -4,7 +4,7 @@ include "figures";
 def title: { "w2": "2 bits, a scale a row", "w3": "3 bits, a scale a row", "w4": "4 bits, a scale a row",
     "w4a4": "W4A4: 4 bits, a scale a row; inputs of linears, q, k and v of 4 bits" }[.];
 def words: { "rtn": "rtn", "gptq": "gptq", "best": "best of gptq, qep+gptq, qronos at each site", "fixed": "fixed windows", "intra": "and intra-layer stages", "grow": "and expanding windows",
-    "shrink": "and contracting windows instead", "slide": "all", "noalpha": "all, without channel scales", "norank": "all, without low rank", "final": "all, and rounded by GPTQ" }[.];
+    "shrink": "and contracting windows instead", "slide": "all", "noalpha": "all, without channel scales", "norank": "all, without low rank", "final": "all, and rounded by GPTQ", "half": "all, by products of bf16" }[.];
 def line: "| \(.method | words) | \(.perplexity | fixed(2)) | \(.kld | fixed(4)) | \(.top1 * 100 | fixed(1)) % | \(.seconds) |";
 
 # Of each model those with the budget of the last one.

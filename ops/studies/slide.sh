@@ -10,21 +10,22 @@
 #   grow shrink         intra with growing, with shrinking windows
 #   noalpha norank      slide without channel scales, without the low-rank terms
 #   final               slide, settled blocks rounded by GPTQ
+#   half                slide by products of bf16
 #   PTQ_SLIDE_TOKENS (4096)  PTQ_SLIDE_LENGTH (256)  PTQ_SLIDE_EPOCHS (4)  PTQ_SLIDE_WINDOWS (32)  of the small model
 #   PTQ_SLIDE_SECOND    folder of the second model, SmolLM2-135M, by `ptq import`; 2048 tokens in rows of 256, 1 pass, 16 windows. None: left out
 #   PTQ_BENCH_SECONDS   start no cell after so many seconds (0: go on to the end)
 #   PTQ_BENCH_RESULTS   folder of the cells (ops/studies/slide)
 #   PTQ_BENCH_TABLE     the table (tests/bench/slide.md)
 set -eu
-[ $# -ge 1 ] || { sed -n '3,18s/^# \{0,1\}//p' "$0" >&2; exit 100; }
+[ $# -ge 1 ] || { sed -n '3,19s/^# \{0,1\}//p' "$0" >&2; exit 100; }
 bin=$(cd "$1" && pwd)
 shift
 here=$(cd "$(dirname "$0")" && pwd)
 recipes=$here/../../pipelines demo=$here/../../pipelines/demo/tale-qwen3 second=${PTQ_SLIDE_SECOND:-}
 results=${PTQ_BENCH_RESULTS:-$here/slide} limit=${PTQ_BENCH_SECONDS:-0}
-settings='w2 w4a4 w3 w4' methods='rtn gptq best fixed intra grow shrink slide noalpha norank final'
+settings='w2 w4a4 w3 w4' methods='rtn gptq best fixed intra grow shrink slide noalpha norank final half'
 if [ $# -eq 0 ]; then
-    for m in rtn gptq fixed slide; do
+    for m in rtn gptq fixed slide half; do
         for s in w2 w4a4; do set -- "$@" "tale-qwen3:$m-$s"; done
     done
     for s in w3 w4; do
@@ -34,10 +35,10 @@ if [ $# -eq 0 ]; then
         for m in final intra grow shrink noalpha norank best; do set -- "$@" "tale-qwen3:$m-$s"; done
     done
     for s in w3 w4; do
-        for m in slide final best; do set -- "$@" "tale-qwen3:$m-$s"; done
+        for m in slide half final best; do set -- "$@" "tale-qwen3:$m-$s"; done
     done
     for s in w3 w4; do
-        for m in rtn gptq fixed slide; do set -- "$@" "smollm2-135m:$m-$s"; done
+        for m in rtn gptq fixed slide half; do set -- "$@" "smollm2-135m:$m-$s"; done
     done
 fi
 want=$*
@@ -90,6 +91,7 @@ make_cell() { # METHOD
     grow) learned "$out" $all --deep 0 ;;
     shrink) learned "$out" $all --shallow 0 ;;
     noalpha) learned "$out" --first-share 0.5 ;;
+    half) learned "$out" $all --products bf16 ;;
     norank) learned "$out" $all --rank 0 ;;
     *)
         echo "slide.sh: there is no method '$1'" >&2

@@ -12,9 +12,19 @@
 #define HEAD_ROWS 128
 #define ROWS 4 /* times the stream of a chunk: what products have beside their rows; measured */
 
-/* Bytes of a block at work: its weights as f32 beside values and gradients; the most of any. */
-static int block_bytes(const struct config *c, const struct sites *sites, size_t chunk,
-                       double *most, struct err *e)
+/* Bytes of a weight: in f32, in what products want, or in both. */
+static double weight_bytes(const struct importance_opts *o)
+{
+    const double narrow = o->products == PRODUCTS_BF16 ? 2 : 4;
+
+    return o->products == PRODUCTS_F32
+               ? sizeof(float)
+               : narrow + (o->method == IMPORTANCE_VLMQ ? sizeof(float) : 0);
+}
+
+/* Bytes of a block at work: its weights beside values and gradients; the most of any. */
+static int block_bytes(const struct importance_opts *o, const struct config *c,
+                       const struct sites *sites, size_t chunk, double *most, struct err *e)
 {
     *most = 0;
     for (size_t b = 0; b < c->layers; b++) {
@@ -24,7 +34,7 @@ static int block_bytes(const struct config *c, const struct sites *sites, size_t
             return -1;
         for (size_t s = sites->first[b]; s < sites->end[b]; s++)
             for (size_t i = 0; i < sites->site[s].count; i++)
-                weights += sizeof(float) * (double)sites->site[s].linear[i].rows *
+                weights += weight_bytes(o) * (double)sites->site[s].linear[i].rows *
                            (double)sites->site[s].inputs;
         *most = fmax(*most, room + weights);
     }
@@ -61,11 +71,11 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
     if (!processes || !f->chunk || !f->lanes)
         return err_set(e, ERR_USE, "a plan needs the number of chunks");
     if (cost_of(c, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0 ||
-        block_bytes(c, sites, (size_t)f->chunk, &block, e) < 0)
+        block_bytes(o, c, sites, (size_t)f->chunk, &block, e) < 0)
         return -1;
     /* there, there again and back; vlmq: both streams, and little more than one attention */
     out->flops = 3 * cost.flops + (vlmq ? 0 : 4 * (double)f->tokens * d * (double)c->vocab);
-    out->seconds = out->flops / forecast_back_rate() / (threads * (double)processes);
+    out->seconds = out->flops / forecast_back_rate(o->products) / (threads * (double)processes);
     for (size_t i = 0; o->fisher && i < sites->count; i++)
         for (size_t k = 0; k < sites->site[i].count; k++)
             weights += sizeof(float) * (double)sites->site[i].linear[k].rows *

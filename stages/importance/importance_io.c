@@ -131,7 +131,10 @@ int importance_io_run(struct stage *s, struct err *e)
     struct ends l = {.leased = c->lease.place[0] != '\0',
                      .io = {.ctx = &l, .emit = emit, .progress = progress}};
     struct par *par = par_open((size_t)s->threads, e);
-    struct model *model = par ? model_open(c->model, par, e) : NULL;
+    const struct model_use use = {.act_bits = ACT_BITS_SAID,
+                                  .products = c->core.products,
+                                  .learns = c->core.method == IMPORTANCE_VLMQ}; /* it rounds */
+    struct model *model = par ? model_open_for(c->model, &use, par, e) : NULL;
     int rc = -1;
 
     if (model && model_config(model)->vision)

@@ -106,7 +106,7 @@ static int round_block(const struct importance_local *l, struct block *b, size_t
                                       (int)l->o->bits, l->o->group, e) < 0)
                 return -1;
         }
-    return 0;
+    return block_written(b, e);
 }
 
 static int run_block(struct run *r, struct err *e)

@@ -41,6 +41,8 @@ static struct json *record_make(const struct model *m, const struct importance_o
                json_set_bool(r, "squared", o->squared);
     else
         bad |= json_set_text(r, "loss_on", o->loss == IMPORTANCE_ALL ? "all" : "answers");
+    if (o->products)
+        bad |= json_set_text(r, "products", products_name(o->products));
     if (o->ratios)
         bad |= json_set_text(r, "give", "ratios");
     if (o->method != IMPORTANCE_MBQ)

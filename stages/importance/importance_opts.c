@@ -23,6 +23,7 @@ static const struct opt rows[] = {
              "rounded weights\n"
              "mbq: image tokens by a ratio in each block",
      "tlq", .choices = methods},
+    PRODUCTS_OPT(AT(core.products), "f32"),
     {"loss-on", OPT_CHOICE, AT(core.loss), "TOKENS",
      .help = "tlq, mbq: whose predictions the loss is of\nanswers: those of the model's turns, and "
              "of plain text\nall: the prompts' too",

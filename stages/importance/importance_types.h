@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 #include "../../common/base/err.h"
+#include "../../common/model/products.h"
 #include "../../common/model/seen.h"
 #include "../../common/model/weigh.h"
 #include "../../common/wire/msg_chunk.h"
@@ -18,6 +19,7 @@ struct importance_opts {
     enum importance_loss loss;
     double select; /* share of the tokens of a sequence that count; 1: all */
     struct weigh_clip clip;
+    enum products products;
     int squared;        /* vlmq: g^2 */
     int ratios;         /* mbq: its ratios go out, not weights */
     int64_t bits;       /* vlmq: of the weights that the second stream goes through */

@@ -15,7 +15,7 @@
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
 #define OF_GROUP 9.0 /* bytes of a scale and a zero point while they are learned */
 #define ROWS 4.0     /* times the stream of a step: what products have beside their rows */
-#define KEPT 1.15    /* of a window: what is freed is kept for the next step, with holes (mem.h) */
+#define KEPT 1.2     /* of a window: what is freed is kept for the next step, with holes (mem.h) */
 #define LARGE (2 << 20) /* the heap ends with a large page */
 #define ROUNDING 6e-9   /* seconds of a core: a weight is rounded, and its gradient goes back */
 
@@ -26,6 +26,7 @@ struct load {
     double values;          /* bytes, of a step */
     double squares, square; /* inputs of sites squared, of all and of the widest */
     double cubes;           /* outputs times that */
+    double sides;           /* bytes, of both sides of a product of a step, rounded */
 };
 
 static int load_of(const struct slide_opts *o, const struct config *c, const struct sites *s,
@@ -44,6 +45,8 @@ static int load_of(const struct slide_opts *o, const struct config *c, const str
             x->weights += N * K;
             x->cubes += N * K * K;
             x->widest = fmax(x->widest, N * K);
+            if (o->products != PRODUCTS_F32)
+                x->sides = fmax(x->sides, sizeof(uint16_t) * (double)step * (N + K));
             x->learned += OF_PARAM * (double)o->shape.rank * (N + K) +
                           (OF_GROUP + (o->shape.clips ? 2 * OF_PARAM : 0)) * groups;
         }
@@ -78,7 +81,7 @@ static double window_bytes(const struct slide_opts *o, const struct load *x, siz
         block = most(block, (sizeof(float) + 1) * x[i].weights);
         if (o->gptq)
             block = most(block, x[i].weights + sizeof(double) * (x[i].squares + x[i].square));
-        one = most(one, sizeof(float) * (x[i].weights + x[i].widest));
+        one = most(one, sizeof(float) * (x[i].weights + x[i].widest) + x[i].sides);
     }
     values += shared ? messages : one;
     /* what steps leave is too small for Hessians */
@@ -122,8 +125,8 @@ static void add_work(const struct slide_opts *o, const struct slide_span *span, 
         for (size_t i = 0; i < span[w].count; i++)
             rounded += x[span[w].first + i].weights;
     }
-    out->seconds =
-        out->flops / forecast_back_rate() + ROUNDING * rounded * (double)o->epochs * steps;
+    out->seconds = out->flops / forecast_back_rate(o->products) +
+                   ROUNDING * rounded * (double)o->epochs * steps;
 }
 
 int slide_forecast_make(const struct slide_opts *o, const struct config *c,

@@ -61,6 +61,29 @@ importance() { # MORE...
     [[ $output == *'"stage":"importance"'*'"method":"tlq"'* ]]
 }
 
+# Gradients stand behind up to 9 products in each of 6 blocks on the way there and as many back, each off by 2^-8 at most, each by itself.
+@test "by products of bf16: near the values of f32, the same on any threads" {
+    sample --out chunks.ptq
+    importance --in chunks.ptq --keep plain.safetensors --out none.ptq
+    importance --in chunks.ptq --products bf16 --keep half.safetensors --out one.ptq
+    timeout 60 ptq-importance --model "$M" --in chunks.ptq --products bf16 --threads 3 --quiet --out three.ptq
+    cmp one.ptq three.ptq
+    [[ $(ptq-inspect --json one.ptq) == *'"stage":"importance"'*'"products":"bf16"'* ]]
+    python3 - plain.safetensors half.safetensors <<'END'
+import json, struct, sys
+def values(path):
+    data = open(path, 'rb').read()
+    n = struct.unpack('<Q', data[:8])[0]
+    return {k: struct.unpack('<%df' % ((v['data_offsets'][1] - v['data_offsets'][0]) // 4), data[8 + n:][slice(*v['data_offsets'])])
+        for k, v in json.loads(data[8:8 + n]).items() if k.startswith('model.')}
+plain, half = map(values, sys.argv[1:])
+assert len(plain) == 42 and plain != half
+for k in plain:
+    apart = sum((a - b) ** 2 for a, b in zip(plain[k], half[k])) / sum(a * a for a in plain[k])
+    assert 0 < apart ** .5 <= (2 * 9 * 6) ** .5 / 256, (k, apart ** .5)
+END
+}
+
 @test "raw values are kept, and only the share that was asked for counts" {
     sample | importance --keep raw.safetensors --select 0.25 --out some.ptq
     run -0 ptq-inspect raw.safetensors

@@ -150,6 +150,8 @@ losses() { # OUT: of the linears, in the order of their sites
     more=$(jq .flops_slide <<<"$output")
     run -0 ptq plan slide --model "$M" --tokens 128 --length 32 --bits 2 --epochs 1 --json
     jq -e --argjson more "$more" '.flops_slide < $more' <<<"$output"
+    ptq plan slide --model "$M" --tokens 128 --length 32 --bits 2 --epochs 1 --products bf16 --json |
+        jq -e --argjson plain "$output" '.memory.slide.peak_bytes > $plain.memory.slide.peak_bytes and .seconds_slide <= $plain.seconds_slide'
 }
 
 @test "two sweeps over all windows: the second goes on with what the first has learned, and both are taken over" {
