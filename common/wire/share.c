@@ -210,6 +210,20 @@ int share_tensor(struct tensor *t, const char *name, enum dtype dtype, int ndim,
     return 0;
 }
 
+void share_move(struct tensor *t)
+{
+    unsigned char handle[SHARE_HANDLE];
+    void *to = share_find(t->data, t->bytes, handle) ? NULL : share_alloc(t->bytes);
+
+    if (!to)
+        return;
+    memcpy(to, t->data, t->bytes);
+    if (t->release)
+        t->release(t->owner);
+    t->data = t->owner = to;
+    t->release = share_free;
+}
+
 int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE])
 {
     int found;

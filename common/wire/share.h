@@ -33,6 +33,9 @@ void share_free(void *data);
 /* As tensor_alloc, in memory of share_raw: for what is to be sent. */
 int share_tensor(struct tensor *t, const char *name, enum dtype dtype, int ndim,
                  const uint64_t *shape, struct err *e);
+/* Before a tensor is sent on that lies elsewhere: its data go into a block. It stays as it is where
+ * none is to be had, and where it is small or lies in a block already. */
+void share_move(struct tensor *t);
 /* 1: data lies at the start of a block that has so many bytes, and its handle is told; 0: not. */
 int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE]);
 

@@ -343,11 +343,8 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (msg_hand_on(m, j->weights, weights_known, 0, e) < 0)
         goto fail;
     snprintf(m->run, sizeof m->run, "%s", j->weights->run);
-    if (kept_move(&j->total, j->K, m, e) < 0)
+    if (kept_move(&j->total, j->K, m, e) < 0 || job_move_weights(j, m, e) < 0)
         goto fail;
-    for (size_t i = 0; i < j->weights->ntensors; i++)
-        if (msg_add(m, &j->weights->tensors[i], e) < 0)
-            goto fail;
     goto out;
 fail:
     msg_destroy(&m);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../../common/base/bytes.h"
 #include "../../common/base/mem.h"
+#include "../../common/wire/share.h"
 #include "../../common/base/plural.h"
 #include "../../common/wire/msg_chunk.h"
 
@@ -195,4 +196,14 @@ int job_is_whole(const struct job *j)
             j->lanes[l].next < j->lanes[l].first + j->lanes[l].count)
             return 0;
     return j->nearly == 0;
+}
+
+int job_move_weights(struct job *j, struct msg *m, struct err *e)
+{
+    for (size_t i = 0; i < j->weights->ntensors; i++) {
+        share_move(&j->weights->tensors[i]);
+        if (msg_add(m, &j->weights->tensors[i], e) < 0)
+            return -1;
+    }
+    return 0;
 }

@@ -80,4 +80,7 @@ int lane_is_whole(const struct lane *l, unsigned apart);
 int job_is_whole(const struct job *j);
 int job_differs(const struct msg *m, struct err *e); /* says so: -1 */
 
+/* The weights move out of their message into m, to where a solver on this host can read them. */
+int job_move_weights(struct job *j, struct msg *m, struct err *e);
+
 #endif

@@ -51,10 +51,34 @@ static void refused_with(const unsigned char handle[SHARE_HANDLE], int i, uint64
     refused(getpid(), other, bytes);
 }
 
+static size_t released;
+
+static void release(void *owner)
+{
+    free(owner);
+    released++;
+}
+
+static struct tensor lying(size_t bytes)
+{
+    const uint64_t shape[1] = {bytes};
+    struct err e = {0};
+    struct tensor t;
+    char *data = malloc(bytes);
+
+    assert_non_null(data);
+    memset(data, 'w', bytes);
+    assert_int_equal(tensor_borrow(&t, "w", DT_U8, 1, shape, data, &e), 0);
+    t.owner = data;
+    t.release = release;
+    return t;
+}
+
 static void test_not_before(void **state)
 {
     unsigned char handle[SHARE_HANDLE];
     struct err e = {0};
+    struct tensor t;
     char *at;
 
     (void)state;
@@ -68,6 +92,10 @@ static void test_not_before(void **state)
     assert_int_equal(share_find(at, 16, handle), 1);
     share_free(at);
     share_free(NULL);
+    t = lying(MIB);
+    share_move(&t);
+    assert_true(t.release == release);
+    tensor_release(&t);
     share_begin();
     assert_null(share_alloc(0));
     assert_null(share_alloc(SHARE_LEAST - 1));
@@ -94,6 +122,31 @@ static void test_reads(void **state)
     share_free(at);
     assert_int_equal(share_find(at, 1, none), 0);
     part_release(&p);
+}
+
+/* A large tensor moves once, and lets go of what it had; a small one stays. */
+static void test_moves(void **state)
+{
+    unsigned char handle[SHARE_HANDLE];
+    struct tensor t = lying(MIB), small = lying(SHARE_LEAST - 1);
+    const void *at = small.data;
+
+    (void)state;
+    released = 0;
+    share_move(&t);
+    assert_int_equal(released, 1);
+    assert_int_equal(share_find(t.data, t.bytes, handle), 1);
+    for (size_t i = 0; i < MIB; i++)
+        assert_int_equal(((const char *)t.data)[i], 'w');
+    share_move(&small);
+    assert_ptr_equal(small.data, at);
+    at = t.data;
+    share_move(&t);
+    assert_ptr_equal(t.data, at);
+    tensor_release(&t);
+    tensor_release(&small);
+    assert_int_equal(released, 2);
+    assert_int_equal(share_find(at, 1, handle), 0);
 }
 
 static void test_hostile(void **state)
@@ -264,7 +317,7 @@ int main(void)
         cmocka_unit_test(test_not_before),  cmocka_unit_test(test_reads),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_used_again_when_read),
         cmocka_unit_test(test_reader_dies), cmocka_unit_test(test_writer_dies),
-        cmocka_unit_test(test_runs_out),
+        cmocka_unit_test(test_runs_out),    cmocka_unit_test(test_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
