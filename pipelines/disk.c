@@ -160,16 +160,12 @@ static int output_bytes(const struct write_command *w, const struct solve_comman
     return rc;
 }
 
-/* Hidden states of all tokens, in f32; those of a lane beside the ones that they replace. */
 static uint64_t states_bytes(const struct route *t, const struct config *c,
                              const struct sites *sites)
 {
     struct foresight f;
 
-    if (!foresight_make(t, c, sites, &f))
-        return 0;
-    return (f.all.tokens + f.all.tokens / f.all.lanes) * c->d * sizeof(float) *
-           (f.all.dual ? 2 : 1);
+    return foresight_make(t, c, sites, &f) ? f.forward.state : 0;
 }
 
 /* Of a run that goes on a part is there already: how much of it then is to come is not counted. */

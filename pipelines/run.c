@@ -60,7 +60,7 @@ const struct opt run_rows[] = {
      .help = "start what is lost again so often without a further site, then give up", "3", 0,
      1000},
     {"save-state", OPT_FLAG, AT(save_state),
-     .help = "keep the hidden states at the end of each block: going on costs one block"},
+     .help = "keep hidden states in OUT until it is complete: going on costs no more than a site"},
     {"listen", OPT_TEXT, AT(listen), "URL",
      .help = "let workers of other hosts take part (ptq worker): tcp://ADDRESS:PORT"},
     {"keys", OPT_TEXT, AT(keys), "DIR", .help = "with --listen: the head's folder of ptq keys"},

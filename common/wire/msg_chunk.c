@@ -354,18 +354,18 @@ int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
     return check_weights(m, "w", v->T, &v->w, e);
 }
 
-struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
-                       const char *stage, struct err *e)
+static struct msg *acts_head(const struct acts_view *v, const char *stage, struct err *e)
 {
     struct msg *m = msg_create(MSG_ACTS, stage, e);
-    uint64_t shape[2] = {v->T, v->K};
     char suffix[32];
 
     if (!m)
         return NULL;
     snprintf(suffix, sizeof suffix, "/c%" PRIu64, v->chunk);
-    if (msg_set_site_id(m, v->block, v->site, suffix, e) < 0)
-        goto fail;
+    if (msg_set_site_id(m, v->block, v->site, suffix, e) < 0) {
+        msg_destroy(&m);
+        return NULL;
+    }
     if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
         json_set_int(m->meta, "chunk", (int64_t)v->chunk) ||
         json_set_int(m->meta, "chunks", (int64_t)v->chunks) ||
@@ -374,17 +374,48 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, v
         json_set_int(m->meta, "lane_first", (int64_t)v->lane_first) ||
         json_set_int(m->meta, "lane_count", (int64_t)v->lane_count) || expert_put(m, &v->expert))
         return no_memory(&m, e);
-    *x = msg_add_new(m, "x", x_type, 2, shape, e);
-    if (!*x || (xf && !(*xf = msg_add_new(m, "xf", x_type, 2, shape, e))) ||
-        add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
-        (v->w && add_copy(m, "w", DT_F32, v->T, v->w, e) < 0) ||
-        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
-        (v->routed && add_copy(m, "routed", DT_U8, v->T, v->routed, e) < 0))
-        goto fail;
     return m;
-fail:
-    msg_destroy(&m);
-    return NULL;
+}
+
+/* What stands behind the rows. */
+static int acts_rest(struct msg *m, const struct acts_view *v, struct err *e)
+{
+    return add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
+                   (v->w && add_copy(m, "w", DT_F32, v->T, v->w, e) < 0) ||
+                   (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
+                   (v->routed && add_copy(m, "routed", DT_U8, v->T, v->routed, e) < 0)
+               ? -1
+               : 0;
+}
+
+struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
+                       const char *stage, struct err *e)
+{
+    const uint64_t shape[2] = {v->T, v->K};
+    struct msg *m = acts_head(v, stage, e);
+
+    if (m && (!(*x = msg_add_new(m, "x", x_type, 2, shape, e)) ||
+              (xf && !(*xf = msg_add_new(m, "xf", x_type, 2, shape, e))) || acts_rest(m, v, e) < 0))
+        msg_destroy(&m);
+    return m;
+}
+
+static int add_over(struct msg *m, const char *name, const struct tensor *x, struct err *e)
+{
+    struct tensor t;
+
+    return tensor_borrow(&t, name, x->dtype, x->ndim, x->shape, x->data, e) < 0 ? -1
+                                                                                : msg_add(m, &t, e);
+}
+
+struct msg *acts_over(const struct acts_view *v, const char *stage, struct err *e)
+{
+    struct msg *m = acts_head(v, stage, e);
+
+    if (m && (add_over(m, "x", v->x, e) < 0 || (v->xf && add_over(m, "xf", v->xf, e) < 0) ||
+              acts_rest(m, v, e) < 0))
+        msg_destroy(&m);
+    return m;
 }
 
 int weights_read(const struct msg *m, struct weights_view *v, struct err *e)

@@ -72,6 +72,8 @@ int acts_read(const struct msg *m, struct acts_view *v, struct err *e);
  * NULL, or where the data of "xf" is to be returned. */
 struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
                        const char *stage, struct err *e);
+/* The same over the rows v->x and v->xf, which it borrows. */
+struct msg *acts_over(const struct acts_view *v, const char *stage, struct err *e);
 
 #define WEIGHTS_LINEARS 64
 

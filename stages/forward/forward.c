@@ -203,19 +203,19 @@ int forward_check_commit(struct forward *f, const struct solution_view *v, uint6
     return 0;
 }
 
-/* One chunk on one way to the stop of s[0 .. count). *kept: what the store keeps of it there, the
- * rows of the sites as they travel among it. */
+/* One chunk on one way to the stop of s[0 .. count). *kept: what the store keeps of it there beside
+ * *h, the rows of the sites as they travel among it. */
 static int way_step(struct forward *f, struct way *w, size_t i, const struct site *s, size_t count,
-                    char **kept, struct err *e)
+                    void **h, char **kept, struct err *e)
 {
     const struct rows r = held_rows(&f->held[i]);
     const size_t stop = s->stop;
     const size_t before = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0,
                  after = block_kept(w->block, stop, r.T, f->o.acts);
-    void *h, *x;
+    void *x;
 
-    if (store_load(w->store, f->held[i].place, before, &h, &x, e) < 0 ||
-        block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0 ||
+    if (store_load(w->store, f->held[i].place, before, h, &x, e) < 0 ||
+        block_step(w->block, stop, &r, *h, f->o.acts, x, e) < 0 ||
         emit_gather_before(f, i, s, count, x, e) < 0)
         return -1;
     block_keep(w->block, stop, &r, f->o.acts, x);
@@ -271,18 +271,21 @@ static int stop_chunk(struct forward *f, size_t i, const struct site *s, size_t 
 {
     const struct chunk_view *v = &f->held[i].view;
     char *kept[2] = {NULL, NULL};
+    void *h[2] = {NULL, NULL};
 
+    if (held_place(&f->held[i], s) == 0)
+        return emit_chunk_again(f, i, s->order, io, e);
     if (s->stop == 0 &&
         (f->o.attention_weights || v->block_weights || (f->o.by_modality && !f->held[i].w)) &&
         weigh_chunk(f, i, s->block, e) < 0)
         return -1;
     for (int w = f->ways; w-- > 0;) /* what is emitted last: its groups are those of its rows */
-        if (way_step(f, &f->way[w], i, s, count, &kept[w], e) < 0)
+        if (way_step(f, &f->way[w], i, s, count, &h[w], &kept[w], e) < 0)
             return -1;
     for (size_t k = 0; k < count && s->order >= f->o.from_site; k++)
         if (emit_site(f, i, &s[k], kept, io, e) < 0)
             return -1;
-    return 0;
+    return state_keep(f, i, s, h, kept, e);
 }
 
 /* ---- the run ---- */
@@ -436,7 +439,9 @@ static int run_all(struct forward *f, const struct site *s, size_t count,
     if (emit_weights(f, 0, io, e) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++) {
-        if (f->held[i].from > s->block)
+        const int place = held_place(&f->held[i], s);
+
+        if (place > 0 || (place == 0 && s->order < f->o.from_site))
             continue;
         if (io->progress)
             io->progress(io->ctx, s->block, s->name, i, f->count);
@@ -452,7 +457,8 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
 {
     f->stop = s;
     f->stop_count = count;
-    if ((f->come ? run_all(f, s, count, io, e) : run_as_they_come(f, s, count, io, e)) < 0)
+    if ((s->stop && state_check(f, s->block, s->stop, e) < 0) ||
+        (f->come ? run_all(f, s, count, io, e) : run_as_they_come(f, s, count, io, e)) < 0)
         return -1;
     if (is_last(f, s[count - 1].order))
         return io->last ? await_last(f, io, e) : 0;
@@ -471,6 +477,8 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
     const struct site *s = &f->sites->site[f->sites->first[index]],
                       *end = &f->sites->site[f->sites->end[index]];
 
+    if (state_check(f, index, 0, e) < 0)
+        return -1;
     for (int w = 0; w < f->ways; w++)
         if (!(f->way[w].block = block_open(f->model, index, e)))
             return -1;
@@ -555,9 +563,7 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
     for (size_t i = 0; i < f->count; i++)
         seen_drop_features(&f->held[i].seen);
     for (size_t i = 0; i < f->c->layers; i++)
-        if ((i < (size_t)first          ? pass_block(f, i, io, e)
-             : state_check(f, i, e) < 0 ? -1
-                                        : run_block(f, i, io, e)) < 0)
+        if ((i < (size_t)first ? pass_block(f, i, io, e) : run_block(f, i, io, e)) < 0)
             return -1;
     return 0;
 }

@@ -181,13 +181,33 @@ int emit_weights(struct forward *f, uint64_t from, const struct forward_io *io, 
     return 0;
 }
 
-static int has_experts(const struct forward *f)
+int emit_can_again(const struct forward *f)
 {
-    size_t n = 0;
+    return expert_among(f, f->stop, f->stop_count) == SIZE_MAX;
+}
 
+int emit_chunk_again(struct forward *f, size_t i, uint64_t from, const struct forward_io *io,
+                     struct err *e)
+{
+    const struct rows r = held_rows(&f->held[i]);
+    const struct site *s = f->stop;
+    char *kept[2] = {NULL, NULL};
+    void *h, *x;
+
+    for (int w = 0; w < f->ways; w++) {
+        const size_t bytes = block_kept(f->way[w].block, s->stop, r.T, f->o.acts);
+
+        if (store_load(f->way[w].store, f->held[i].place, bytes, &h, &x, e) < 0)
+            return -1;
+        kept[w] = x;
+    }
+    /* the block knows the chunk that ran last, and its experts' rows */
+    if (block_recall(f->way[0].block, s->stop, &r, f->o.acts, kept[0], e) < 0)
+        return -1;
     for (size_t k = 0; k < f->stop_count; k++)
-        n += f->stop[k].expert >= 0;
-    return n > 0;
+        if (s[k].order >= from && emit_site(f, i, &s[k], kept, io, e) < 0)
+            return -1;
+    return 0;
 }
 
 int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e)
@@ -198,29 +218,8 @@ int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, st
         return 0;
     if (emit_weights(f, from, io, e) < 0)
         return -1;
-    for (size_t i = 0; i < f->count; i++) {
-        char *kept[2] = {NULL, NULL};
-        void *h, *x;
-
-        if (f->held[i].from > s->block)
-            continue;
-        for (int w = 0; w < f->ways; w++) {
-            const size_t T = f->held[i].view.T,
-                         bytes = block_kept(f->way[w].block, s->stop, T, f->o.acts);
-
-            if (store_load(f->way[w].store, f->held[i].place, bytes, &h, &x, e) < 0)
-                return -1;
-            kept[w] = x;
-        }
-        if (has_experts(f)) { /* which rows are whose is told of the chunk that ran last */
-            const struct rows r = held_rows(&f->held[i]);
-
-            if (block_recall(f->way[0].block, s->stop, &r, f->o.acts, kept[0], e) < 0)
-                return -1;
-        }
-        for (size_t k = 0; k < f->stop_count; k++)
-            if (s[k].order >= from && emit_site(f, i, &s[k], kept, io, e) < 0)
-                return -1;
-    }
+    for (size_t i = 0; i < f->count; i++)
+        if (held_place(&f->held[i], s) <= 0 && emit_chunk_again(f, i, from, io, e) < 0)
+            return -1;
     return 0;
 }

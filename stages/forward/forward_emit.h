@@ -25,8 +25,13 @@ int emit_site(struct forward *f, size_t i, const struct site *s, char *const kep
 /* The weights of the sites of the stop at work, by who has the first chunk; of those from `from`
  * on. */
 int emit_weights(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e);
-/* Its weights and rows once more, from what is kept of them, of those sites. Not for experts: which
- * rows are theirs is known of the chunk at work alone. */
+/* Its weights and rows once more, from what is kept of them, of those sites. */
 int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e);
+/* The rows of chunk i alone. */
+int emit_chunk_again(struct forward *f, size_t i, uint64_t from, const struct forward_io *io,
+                     struct err *e);
+/* 1: that can be done at the stop at work. Not where rows of all tokens are sent for an expert:
+ * they come of the chunk at work alone. */
+int emit_can_again(const struct forward *f);
 
 #endif

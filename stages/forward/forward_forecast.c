@@ -88,6 +88,16 @@ static void hidden_states(struct forward_mem mem, const struct forecast *f, uint
     out->spilled = ways * spilled;
 }
 
+/* Before a block, those of a lane beside the ones that they replace; at a stop inside one, with
+ * what it keeps and the weights of tokens. */
+static uint64_t states_kept(const struct forecast *f, struct forward_row row)
+{
+    const uint64_t ways = f->dual ? 2 : 1, lane = f->tokens / f->lanes;
+
+    return ways * ((f->tokens + lane) * row.h + f->tokens * (row.h + row.x)) +
+           (f->weighed ? sizeof(float) * f->tokens : 0);
+}
+
 int forward_forecast_make(const struct forward_opts *o, const struct config *c,
                           const struct forecast *f, struct forward_forecast *out, struct err *e)
 {
@@ -95,6 +105,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
                  threads = forecast_threads(f, f->forwards);
     struct config own = *c; /* what it points to stays c's */
     struct cost cost;
+    struct forward_row row;
     uint64_t mine, features;
     double later, look; /* what a block takes, when no features are there any more; before it */
 
@@ -110,8 +121,10 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     features = features_most(c, f, mine);
     if (looking(c, f, threads, &look, e) < 0)
         return -1;
+    row = (struct forward_row){sizeof(float) * config_row(c), cost.kept};
     hidden_states((struct forward_mem){o->mem > features ? o->mem - features : 0, o->mem_rows}, f,
-                  mine, (struct forward_row){sizeof(float) * config_row(c), cost.kept}, out);
+                  mine, row, out);
+    out->state = states_kept(f, row);
     out->flops = ways * cost.flops;
     later = (double)cost.room + ways * weight_bytes(o->products) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);

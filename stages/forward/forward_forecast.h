@@ -10,6 +10,7 @@
 struct forward_forecast {
     uint64_t bytes;           /* peak of one process, beyond its program */
     uint64_t hidden, spilled; /* hidden states: of these in memory; in its file */
+    uint64_t state;           /* in the files of --state, of all processes together */
     double flops;             /* of all processes together */
 };
 

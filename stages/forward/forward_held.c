@@ -33,6 +33,13 @@ struct rows held_rows(const struct held *c)
                          .seen = seen_rows(&c->seen)};
 }
 
+int held_place(const struct held *c, const struct site *s)
+{
+    if (c->from != s->block)
+        return c->from < s->block ? -1 : 1;
+    return !c->stop || c->stop < s->stop ? -1 : c->stop > s->stop;
+}
+
 uint64_t held_features(const struct held *c, size_t count)
 {
     uint64_t sum = 0;

@@ -173,15 +173,18 @@ static int last(void *ctx, struct err *e)
     return link_end(l->rows, 1, NULL, e);
 }
 
-static void goes_on(void *ctx, size_t chunks, size_t block, const struct err *bad)
+static void goes_on(void *ctx, size_t chunks, size_t block, const char *site, const struct err *bad)
 {
     const struct forward *f = ((const struct forward_io_links *)ctx)->core;
 
     if (bad)
-        log_warn("a kept state is not used, its chunks start from their tokens: %s", bad->text);
+        log_warn("a kept state is not used, its chunks go on from one before it or start from "
+                 "their tokens: %s",
+                 bad->text);
     if (chunks)
-        log_info("%zu of %zu chunk%s go on from kept hidden states, the first at block %zu", chunks,
-                 forward_chunks(f), plural_s(forward_chunks(f)), block);
+        log_info("%zu of %zu chunk%s go on from kept hidden states, the first at block %zu%s%s",
+                 chunks, forward_chunks(f), plural_s(forward_chunks(f)), block, site ? ", " : "",
+                 site ? site : "");
 }
 
 static void progress(void *ctx, size_t block, const char *site, size_t done, size_t chunks)

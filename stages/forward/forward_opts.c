@@ -86,8 +86,9 @@ static const struct opt rows[] = {
              "(ptq run says which)",
      "0", 0, 1000000, .wiring = 1},
     {"state", OPT_TEXT, AT(core.state), "DIR",
-     .help = "keep the hidden states at the end of each block there; with --from-site go on from "
-             "them (ptq run --save-state)",
+     .help =
+         "keep the hidden states there, before each block and at each site; with --from-site go "
+         "on from them (ptq run --save-state)",
      .wiring = 1},
     {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
      .help = "should this worker be lost, another is started at its place, with a higher epoch "

@@ -3,19 +3,20 @@
 #include "forward_state.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
-#include "../../common/wire/frame.h"
 #include "forward_acts.h"
 #include "forward_begin.h"
+#include "forward_emit.h"
 #include "forward_impl.h"
+#include "forward_state_msg.h"
 
-#define STREAM "stream"
+#define HEAD 16384 /* bytes of a message beside its tensors, and more */
+
+enum { BEFORE, INSIDE }; /* files of a lane: before a block, at stops inside one */
 
 void state_pass(struct forward *f, const struct msg *commit)
 {
@@ -34,63 +35,47 @@ static size_t lane_end(const struct forward *f, size_t i)
     return i;
 }
 
-static char *lane_path(const struct forward *f, size_t i, struct err *e)
+static char *lane_path(const struct forward *f, size_t i, int which, struct err *e)
 {
-    return mem_printf(e, "%s/%05llu.ptq", f->o.state, (unsigned long long)f->held[i].view.lane);
+    return mem_printf(e, "%s/%05llu.%s", f->o.state, (unsigned long long)f->held[i].view.lane,
+                      which == BEFORE ? "ptq" : "stop");
 }
 
-/* Of block `next`: where its first site will be, under a name that no site has. */
-static struct site stream_of(const struct forward *f, size_t next)
+/* The chunks [*i, *end) of the lane of chunk i. 1: all of them are here; what shares out single
+ * chunks may stand before this stage. */
+static int lane_whole(const struct forward *f, size_t *i, size_t *end)
 {
-    struct site s = {
-        .order = f->sites->first[next], .block = next, .inputs = config_row(f->c), .expert = -1};
+    const uint64_t count = forward_acts(f, *i, f->sites->site).lane_count;
 
-    snprintf(s.name, sizeof s.name, STREAM);
-    return s;
+    *end = lane_end(f, *i);
+    while (*i && f->held[*i - 1].view.lane == f->held[*i].view.lane)
+        --*i;
+    return *end - *i == count;
 }
 
-/* ---- out ---- */
+/* ---- before a block ---- */
 
-static int chunk_write_state(struct forward *f, size_t i, size_t next, int fd, const char *path,
-                             struct err *e)
+static int chunk_save(struct forward *f, size_t i, const struct state_at *at, int fd,
+                      const char *path, struct err *e)
 {
-    const struct site s = stream_of(f, next);
-    struct acts_view a = forward_acts(f, i, &s);
-    void *to[2] = {NULL, NULL}, *h, *x;
-    struct msg *m;
-    char hex[17];
-    int rc = -1;
+    void *h[2] = {NULL, NULL}, *x;
 
-    a.w = NULL;
-    a.modality = NULL;
-    if (!(m = acts_write(&a, DT_F32, &to[0], f->ways > 1 ? &to[1] : NULL, "forward", e)))
-        return -1;
-    snprintf(m->run, sizeof m->run, "%s", f->run);
-    hash_hex(f->passed, hex);
-    if (json_set_text(m->meta, "commits", hex) < 0) {
-        err_set(e, ERR_SYS, "'%s': out of memory", path);
-        goto out;
-    }
-    for (int w = 0; w < f->ways; w++) {
-        if (store_load(f->way[w].store, f->held[i].place, 0, &h, &x, e) < 0)
-            goto out;
-        memcpy(to[w], h, a.T * a.K * sizeof(float));
-    }
-    rc = frame_write(fd, m, FRAME_RAW, path, NULL, e);
-out:
-    msg_destroy(&m);
-    return rc;
+    for (int w = 0; w < f->ways; w++)
+        if (store_load(f->way[w].store, f->held[i].place, 0, &h[w], &x, e) < 0)
+            return -1;
+    return state_write_stream(f, i, at, h, fd, path, NULL, e);
 }
 
-static int lane_save(struct forward *f, size_t i, size_t end, size_t next, struct err *e)
+static int lane_save(struct forward *f, size_t i, size_t end, const struct state_at *at,
+                     struct err *e)
 {
-    char *path = lane_path(f, i, e);
+    char *path = lane_path(f, i, BEFORE, e);
     struct fs_out out;
     int rc = path && fs_check_regular(path, e) == 0 ? fs_out_open(&out, path, e) : -1;
 
     if (rc == 0) {
         for (; i < end && rc == 0; i++)
-            rc = chunk_write_state(f, i, next, out.fd, path, e);
+            rc = chunk_save(f, i, at, out.fd, path, e);
         if (rc == 0)
             rc = fs_out_finish(&out, e);
         else
@@ -100,154 +85,259 @@ static int lane_save(struct forward *f, size_t i, size_t end, size_t next, struc
     return rc;
 }
 
-/* What shares out single chunks may stand before this stage: then no worker has the whole lane. */
-static int is_whole(const struct forward *f, size_t i, size_t end)
-{
-    const struct site s = stream_of(f, 0);
-
-    return forward_acts(f, i, &s).lane_count == end - i;
-}
-
 int state_save(struct forward *f, size_t next, struct err *e)
 {
+    const struct state_at at = {.block = next, .commits = f->passed};
+
+    for (size_t i = 0, end; f->o.state && i < f->count; i = end)
+        if (lane_whole(f, &i, &end) && f->held[i].from < next && lane_save(f, i, end, &at, e) < 0)
+            return err_prefix(e, "--state");
+    return 0;
+}
+
+/* ---- inside ---- */
+
+/* For the stream of a chunk, and for the rest of it. */
+static uint64_t stream_room(const struct forward *f, size_t i)
+{
+    const uint64_t T = f->held[i].view.T;
+
+    return HEAD + T * sizeof(int32_t) + (uint64_t)f->ways * T * config_row(f->c) * sizeof(float);
+}
+
+static uint64_t rest_room(const struct forward *f, size_t i)
+{
+    const uint64_t T = f->held[i].view.T;
+
+    return HEAD + T * sizeof(float) + (uint64_t)f->ways * T * f->kept;
+}
+
+/* fd stands where chunk i has its stream, or the rest. */
+static int seek(const struct forward *f, size_t i, int rest, int fd, const char *path,
+                struct err *e)
+{
+    uint64_t at = rest ? stream_room(f, i) : 0;
+
+    for (; i && f->held[i - 1].view.lane == f->held[i].view.lane; i--)
+        at += stream_room(f, i - 1) + rest_room(f, i - 1);
+    return lseek(fd, (off_t)at, SEEK_SET) < 0
+               ? err_sys(e, "cannot go to byte %llu of '%s'", (unsigned long long)at, path)
+               : 0;
+}
+
+static int chunk_keep(struct forward *f, size_t i, const struct state_at *at, void *const h[2],
+                      char *const kept[2], int fd, const char *path, struct err *e)
+{
+    struct held *c = &f->held[i];
+    struct state_at stream;
+    uint64_t n = 0, rest = 0;
+    int changed = 0;
+
+    for (; c->stream.next <= at->stop; c->stream.next++)
+        changed |= block_step_writes(f->way[0].block, c->stream.next);
+    if (changed) {
+        if (seek(f, i, 0, fd, path, e) < 0 || state_write_stream(f, i, at, h, fd, path, &n, e) < 0)
+            return -1;
+        c->stream.stop = at->stop;
+        c->stream.commits = at->commits;
+    }
+    stream = (struct state_at){at->block, c->stream.stop, c->stream.commits};
+    if (seek(f, i, 1, fd, path, e) < 0 ||
+        state_write_rest(f, i, at, &stream, kept, fd, path, &rest, e) < 0)
+        return -1;
+    return n <= stream_room(f, i) && rest <= rest_room(f, i)
+               ? 0
+               : err_set(e, ERR_SYS, "'%s': a state of %llu and %llu bytes has no room", path,
+                         (unsigned long long)n, (unsigned long long)rest);
+}
+
+static int stop_keep(struct forward *f, size_t i, const struct state_at *at, void *const h[2],
+                     char *const kept[2], struct err *e)
+{
+    char *path = lane_path(f, i, INSIDE, e);
+    int rc = path ? fs_check_regular(path, e) : -1, fd = -1;
+
+    if (rc == 0 && (fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)) < 0)
+        rc = err_sys(e, "cannot write to '%s'", path);
+    if (rc == 0)
+        rc = chunk_keep(f, i, at, h, kept, fd, path, e);
+    if (fd >= 0 && close(fd) < 0 && rc == 0)
+        rc = err_sys(e, "cannot write to '%s'", path);
+    free(path);
+    return rc;
+}
+
+int state_keep(struct forward *f, size_t i, const struct site *s, void *const h[2],
+               char *const kept[2], struct err *e)
+{
+    const struct state_at at = {.block = s->block, .stop = s->stop, .commits = f->passed};
+    struct held *c = &f->held[i];
+    size_t first = i, end;
+
     if (!f->o.state)
         return 0;
-    if (fs_mkdir(f->o.state, e) < 0)
-        return err_prefix(e, "--state");
-    for (size_t i = 0, end; i < f->count; i = end) {
-        end = lane_end(f, i);
-        if (f->held[i].from < next && is_whole(f, i, end) && lane_save(f, i, end, next, e) < 0)
-            return err_prefix(e, "--state");
+    if (!s->stop) {
+        c->stream.stop = c->stream.next = 0;
+        c->stream.commits = f->passed;
+        return 0;
     }
-    return 0;
+    if (!emit_can_again(f) || !lane_whole(f, &first, &end))
+        return 0;
+    return stop_keep(f, i, &at, h, kept, e) < 0 ? err_prefix(e, "--state") : 0;
 }
 
 /* ---- in ---- */
 
-struct lane_state { /* what the messages of a file have in common */
-    size_t next;
-    uint64_t commits;
-};
-
-static int hex_read(const char *text, uint64_t *value)
+static void stands(struct held *c, const struct state_at *at)
 {
-    char *end;
-
-    *value = text && strlen(text) == 16 ? strtoull(text, &end, 16) : 0;
-    return *value && !*end ? 0 : -1;
+    c->from = at->block;
+    c->stop = at->stop;
+    c->commits = at->commits;
 }
 
-/* Is it of chunk i, and of a block that the run has committed up to? */
-static int state_fits(const struct forward *f, size_t i, const struct msg *m,
-                      const struct acts_view *a, struct lane_state *s, struct err *e)
+/* Before a block: of all chunks of a lane, or of none. 1; 0: there is no such file; -1. */
+static int before_read(struct forward *f, size_t i, size_t end, struct err *e)
 {
-    const struct chunk_view *v = &f->held[i].view;
-    uint64_t commits;
-
-    if (strcmp(m->run, f->run) != 0)
-        return err_set(e, ERR_USE, "it is of run %s, this is %s", m->run, f->run);
-    if (a->chunk != v->chunk || a->chunks != v->chunks || a->lane != v->lane || a->T != v->T ||
-        a->K != config_row(f->c) || a->x->dtype != DT_F32 || strcmp(a->site, STREAM) != 0 ||
-        !a->xf != (f->ways < 2) || a->sites != f->sites->count)
-        return err_set(e, ERR_USE, "'%s' is not the state of chunk %llu here", m->id,
-                       (unsigned long long)v->chunk);
-    if (hex_read(json_as_text(json_get(m->meta, "commits")), &commits) < 0)
-        return err_set(e, ERR_USE, "'%s': field 'commits' is no digest", m->id);
-    if (!a->block || a->block >= f->c->layers || f->sites->first[a->block] > f->o.from_site)
-        return err_set(e, ERR_USE, "it is of block %llu, but not all before that is committed",
-                       (unsigned long long)a->block);
-    if (s->next && (s->next != a->block || s->commits != commits))
-        return err_set(e, ERR_USE,
-                       "'%s' is of another block or of other commits than the chunks "
-                       "before it",
-                       m->id);
-    *s = (struct lane_state){(size_t)a->block, commits};
-    return 0;
-}
-
-static int chunk_read_state(struct forward *f, size_t i, int fd, const char *path,
-                            struct lane_state *s, struct err *e)
-{
-    const struct frame_limits limits = FRAME_LIMITS_DEFAULT;
-    struct msg *m = NULL;
-    struct acts_view a;
-    void *h, *x;
-    int rc = frame_read(fd, &m, &limits, path, NULL, e);
-
-    if (rc == 0)
-        rc = err_set(e, ERR_DATA, "'%s' ends before chunk %llu", path,
-                     (unsigned long long)f->held[i].view.chunk);
-    if (rc > 0) {
-        rc = acts_read(m, &a, e) < 0 || state_fits(f, i, m, &a, s, e) < 0 ? -1 : 0;
-        if (rc < 0)
-            err_prefix(e, "'%s'", path);
-    }
-    for (int w = 0; w < f->ways && rc == 0; w++)
-        if ((rc = store_load(f->way[w].store, f->held[i].place, 0, &h, &x, e)) == 0) {
-            memcpy(h, (w ? a.xf : a.x)->data, a.T * a.K * sizeof(float));
-            rc = store_save(f->way[w].store, f->held[i].place, 1, 0, e);
-        }
-    msg_destroy(&m);
-    return rc;
-}
-
-/* 1: its chunks go on; 0: there is none, or *bad says why it is not used and they start from their
- * tokens; -1. */
-static int lane_load(struct forward *f, size_t i, size_t end, struct err *bad, struct err *e)
-{
-    char *path = lane_path(f, i, e);
-    struct lane_state s = {0};
+    char *path = lane_path(f, i, BEFORE, e);
+    struct state_at at[2];
     uint64_t bytes;
-    int fd, rc = 0;
+    int rc = path ? fs_exists(path) : -1, fd = -1;
 
-    if (!path || !fs_exists(path)) {
-        free(path);
-        return path ? 0 : -1;
-    }
-    if ((fd = fs_open(path, &bytes, bad)) < 0)
+    if (rc > 0 && (fd = fs_open(path, &bytes, e)) < 0)
         rc = -1;
-    for (size_t k = i; k < end && rc == 0; k++)
-        rc = chunk_read_state(f, k, fd, path, &s, bad);
+    for (size_t k = i; rc > 0 && k < end; k++) {
+        struct msg *m = NULL;
+
+        rc = state_read_stream(f, k, fd, path, &m, &at[k > i], e);
+        if (rc == 0)
+            rc = err_set(e, ERR_DATA, "'%s' ends before chunk %llu", path,
+                         (unsigned long long)f->held[k].view.chunk);
+        else if (rc > 0 && (at[k > i].stop || (k > i && (at[1].block != at[0].block ||
+                                                         at[1].commits != at[0].commits))))
+            rc = err_set(e, ERR_USE,
+                         "'%s': chunk %llu is of another block or of other commits than those "
+                         "before it",
+                         path, (unsigned long long)f->held[k].view.chunk);
+        else if (rc > 0 && state_put(f, k, m, NULL, e) < 0)
+            rc = -1;
+        msg_destroy(&m);
+    }
+    for (size_t k = i; rc > 0 && k < end; k++)
+        stands(&f->held[k], &at[0]);
     if (fd >= 0)
         close(fd);
     free(path);
-    for (size_t k = i; k < end; k++) {
-        for (int w = 0; w < f->ways && rc < 0; w++)
-            if (begin_embed(f, &f->way[w], k, e) < 0)
-                return -1;
-        f->held[k].from = rc < 0 ? 0 : s.next;
-        f->held[k].commits = s.commits;
+    return rc;
+}
+
+/* Is the stream of the rest at hand: in *m, or (it was before the block) in the store? */
+static int stream_find(struct forward *f, size_t i, const struct state_at *stream, int fd,
+                       const char *path, struct msg **m, struct err *e)
+{
+    const struct held *c = &f->held[i];
+    struct state_at at = {.block = c->from, .commits = c->commits};
+    int rc = 1;
+
+    if (stream->stop && (rc = seek(f, i, 0, fd, path, e)) == 0)
+        rc = state_read_stream(f, i, fd, path, m, &at, e);
+    if (rc < 0)
+        return -1;
+    return rc && at.block == stream->block && at.stop == stream->stop &&
+                   at.commits == stream->commits
+               ? 0
+               : err_set(e, ERR_DATA,
+                         "'%s': chunk %llu has not the stream of block %zu that its rows go with",
+                         path, (unsigned long long)c->view.chunk, stream->block);
+}
+
+/* 1: chunk i goes on inside a block, which is farther than where it stood; 0: it does not, *bad may
+ * say why; -1. */
+static int inside_read(struct forward *f, size_t i, int fd, const char *path, struct err *bad,
+                       struct err *e)
+{
+    struct held *c = &f->held[i];
+    struct msg *rest = NULL, *m = NULL;
+    struct state_at at, stream;
+    int rc = seek(f, i, 1, fd, path, bad) == 0 &&
+             state_read_rest(f, i, fd, path, &rest, &at, &stream, bad) > 0 && at.block >= c->from &&
+             stream_find(f, i, &stream, fd, path, &m, bad) == 0;
+
+    if (rc && (rc = state_put(f, i, m, rest, e)) == 0) {
+        stands(c, &at);
+        c->stream.stop = stream.stop;
+        c->stream.next = at.stop + 1;
+        c->stream.commits = stream.commits;
+        rc = 1;
     }
-    return rc == 0;
+    msg_destroy(&m);
+    msg_destroy(&rest);
+    return rc;
+}
+
+static int lane_load(struct forward *f, size_t i, size_t end, struct err *bad, struct err *e)
+{
+    char *path = lane_path(f, i, INSIDE, e);
+    uint64_t bytes;
+    int rc = 0, fd = -1;
+
+    if (!path)
+        return -1;
+    if (before_read(f, i, end, bad) < 0)
+        for (size_t k = i; k < end; k++)
+            for (int w = 0; w < f->ways; w++)
+                if (begin_embed(f, &f->way[w], k, e) < 0)
+                    rc = -1;
+    if (rc == 0 && fs_exists(path))
+        fd = fs_open(path, &bytes, bad);
+    for (; fd >= 0 && i < end && rc >= 0; i++)
+        rc = inside_read(f, i, fd, path, bad, e);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return rc < 0 ? -1 : 0;
 }
 
 int state_load(struct forward *f, const struct forward_io *io, struct err *e)
 {
-    size_t first = f->c->layers, chunks = 0;
+    const struct held *first = &f->held[0];
     struct err bad = {0};
+    size_t chunks = 0;
 
-    for (size_t i = 0, end; i < f->count; i = end) {
-        int rc = 0;
-
-        end = lane_end(f, i);
-        if (f->o.state && f->o.from_site && (rc = lane_load(f, i, end, &bad, e)) < 0)
+    if (f->o.state && fs_mkdir(f->o.state, e) < 0)
+        return err_prefix(e, "--state");
+    for (size_t i = 0, end; f->o.state && f->o.from_site && i < f->count; i = end)
+        if (lane_whole(f, &i, &end) && lane_load(f, i, end, &bad, e) < 0)
             return -1;
-        chunks += rc ? end - i : 0;
-        if (f->held[i].from < first)
-            first = f->held[i].from;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct held *c = &f->held[i];
+
+        chunks += c->from || c->stop;
+        if (c->from < first->from || (c->from == first->from && c->stop < first->stop))
+            first = c;
     }
     if (io->goes_on && (chunks || bad.kind))
-        io->goes_on(io->ctx, chunks, first, bad.kind ? &bad : NULL);
-    return (int)first;
+        io->goes_on(io->ctx, chunks, first->from,
+                    first->stop ? state_site(f, first->from, first->stop)->name : NULL,
+                    bad.kind ? &bad : NULL);
+    return (int)first->from;
 }
 
-int state_check(const struct forward *f, size_t index, struct err *e)
+int state_check(const struct forward *f, size_t index, size_t stop, struct err *e)
 {
-    for (size_t i = 0; i < f->count && index; i++)
-        if (f->held[i].from == index && f->held[i].commits != f->passed)
-            return err_set(e, ERR_DATA,
-                           "'%s/%05llu.ptq' was made with other commits than those before block "
-                           "%zu: remove the folder and start again",
-                           f->o.state, (unsigned long long)f->held[i].view.lane, index);
+    char *path;
+
+    for (size_t i = 0; i < f->count && (index || stop); i++) {
+        const struct held *c = &f->held[i];
+
+        if (c->from != index || c->stop != stop || c->commits == f->passed)
+            continue;
+        if ((path = lane_path(f, i, stop ? INSIDE : BEFORE, e)))
+            err_set(e, ERR_DATA,
+                    "'%s' was made with other commits than those before %s%sblock %zu: remove the "
+                    "folder and start again",
+                    path, stop ? state_site(f, index, stop)->name : "", stop ? " of " : "", index);
+        free(path);
+        return -1;
+    }
     return 0;
 }

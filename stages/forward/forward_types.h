@@ -42,7 +42,7 @@ struct forward_opts {
      * to run. */
     uint64_t from_site;
     int images_apart;  /* emit the rows of images once more, by themselves */
-    const char *state; /* folder for the hidden states at the end of each block; NULL: not kept */
+    const char *state; /* folder for hidden states, to go on from; NULL: they are not kept */
 };
 
 struct forward_io {
@@ -61,9 +61,11 @@ struct forward_io {
     /* All has been emitted: the streams end. NULL: nobody will ask for any of it again; else the
      * commits of the last stop are waited for, as those of any other. */
     int (*last)(void *ctx, struct err *e);
-    /* So many of the chunks go on at a later block than the first, this one or one after it; bad:
-     * a kept state that is not used, and why, else NULL. May be NULL. */
-    void (*goes_on)(void *ctx, size_t chunks, size_t block, const struct err *bad);
+    /* So many of the chunks go on from kept states, the first of them all before this block, or
+     * (site not NULL) where the rows of this site of it are; bad: a state that is not used, and
+     * why, else NULL. May be NULL. */
+    void (*goes_on)(void *ctx, size_t chunks, size_t block, const char *site,
+                    const struct err *bad);
     /* What is being done: for progress. May be NULL. */
     void (*progress)(void *ctx, size_t block, const char *site, size_t done, size_t chunks);
 };

@@ -209,16 +209,35 @@ replaced() { # how many took the place of one that was lost
     [ "$(begun)" = 0 ]
 }
 
-@test "hidden states that were kept: one block again, by other workers; a damaged one is not used" {
-    start gptq out --save-state --restarts 0 --workers forward=2
-    kill_at out 9 forward
-    finish 111
-    printf x | dd of=out/.ptqflow/state/00001.ptq bs=1 seek=5000 conv=notrunc status=none
-    start gptq out --save-state --workers forward=1
-    finish 0
-    grep -q "warning: a kept state is not used, its chunks start from their tokens: out/.ptqflow/state/00001.ptq: .* is damaged" log
-    grep -q "forward: 3 of 4 chunks go on from kept hidden states" log
+damage() { # FILE: a byte of a tensor
+    printf x | dd of="out/.ptqflow/state/$1" bs=1 seek=5000 conv=notrunc status=none
+}
+
+@test "hidden states that were kept: it goes on inside a block, by other workers; damaged ones are not used" {
+    one=(gptq out --save-state --restarts 0 --solve.fault "die:13,once:$PWD/once")
+    run -111 job "${one[@]}" --workers forward=2 # with the rows of site 7 its solver was lost
+    [ "$(jq -s 'map(select(.record == "site")) | length' out/.ptqflow/journal.jsonl)" = 6 ]
+    cp -r out torn
+    cp -r out lost
+    one+=(--workers forward=1)
+    job "${one[@]}" 2>log
+    grep -q "ptq: going on with 'out' behind site 6 of 12, from the hidden states that were kept" log
+    grep -q "forward: 4 of 4 chunks go on from kept hidden states, the first at block 1, mlp.up$" log
     [ ! -e out/.ptqflow/state ]
+    diff <(sums "$whole") <(sums out)
+    rm -r out
+    mv torn out
+    damage 00001.stop
+    job "${one[@]}" 2>log
+    grep -q "warning: a kept state is not used, its chunks go on from one before it or start from their tokens: out/.ptqflow/state/00001.stop: .* is damaged" log
+    grep -q "forward: 4 of 4 chunks go on from kept hidden states, the first at block 1$" log
+    diff <(sums "$whole") <(sums out)
+    rm -r out
+    mv lost out
+    damage 00001.stop
+    damage 00001.ptq
+    job "${one[@]}" 2>log
+    grep -q "forward: 3 of 4 chunks go on from kept hidden states, the first at block 0$" log
     diff <(sums "$whole") <(sums out)
 }
 

@@ -29,6 +29,10 @@ struct recorder {
     struct msg *m[4096];
     int wrong_commit, other_run, other_codes;
     size_t going, block;          /* chunks that go on from kept states, and where */
+    char site[32];                /* the same; "": before the block */
+    char ran[32];                 /* the first site to which a chunk was run */
+    size_t ran_block;             /* of that */
+    size_t lost;                  /* it ends when it waits for the commit of this site; 0: not */
     char bad[512];                /* why one is not used */
     const struct recorder *first; /* a whole run, whose weights are committed; NULL: its own */
     size_t asked;                 /* commits */
@@ -37,7 +41,9 @@ struct recorder {
     /* chunk 1 is there, 0 comes while it runs; NULL: both are there */
     const struct st_set *late;
     struct forward *f;
-    size_t came; /* how often it has asked; at the last -1 is the answer, where fails */
+    const char *golden; /* folder with the sequences; NULL: DIR */
+    uint64_t vocab;     /* of them; 0: 320 */
+    size_t came;        /* how often it has asked; at the last -1 is the answer, where fails */
     int fails;
 };
 
@@ -52,13 +58,26 @@ static int record(void *ctx, struct msg **m, struct err *e)
     return 0;
 }
 
-static void goes_on(void *ctx, size_t chunks, size_t block, const struct err *bad)
+static void goes_on(void *ctx, size_t chunks, size_t block, const char *site, const struct err *bad)
 {
     struct recorder *r = ctx;
 
     r->going = chunks;
     r->block = block;
+    snprintf(r->site, sizeof r->site, "%s", site ? site : "");
     snprintf(r->bad, sizeof r->bad, "%s", bad ? bad->text : "");
+}
+
+static void progress(void *ctx, size_t block, const char *site, size_t done, size_t chunks)
+{
+    struct recorder *r = ctx;
+
+    (void)done;
+    (void)chunks;
+    if (*r->ran)
+        return;
+    r->ran_block = block;
+    snprintf(r->ran, sizeof r->ran, "%s", site);
 }
 
 static void recorder_clear(struct recorder *r)
@@ -71,13 +90,14 @@ static void recorder_clear(struct recorder *r)
 }
 
 /* The golden's sequences 0 and 1 as two chunks. */
-static struct msg *chunk_of(const struct st_set *g, uint64_t i)
+static struct msg *chunk_of(const struct st_set *g, uint64_t i, uint64_t vocab)
 {
     struct err e = {0};
     char name[32];
     struct tensor ids;
     int32_t id[512], length;
-    struct chunk_view v = {.chunk = i, .chunks = 2, .lane = i, .lanes = 2, .vocab = 320, .nseq = 1};
+    struct chunk_view v = {
+        .chunk = i, .chunks = 2, .lane = i, .lanes = 2, .vocab = vocab, .nseq = 1};
     struct msg *m;
 
     snprintf(name, sizeof name, "input_ids.%d", (int)i);
@@ -96,10 +116,10 @@ static struct msg *chunk_of(const struct st_set *g, uint64_t i)
     return m;
 }
 
-static void add(struct forward *f, const struct st_set *g, uint64_t i)
+static void add(const struct recorder *r, struct forward *f, const struct st_set *g, uint64_t i)
 {
     struct err e = {0};
-    struct msg *c = chunk_of(g, i);
+    struct msg *c = chunk_of(g, i, r->vocab ? r->vocab : 320);
 
     if (forward_add(f, &c, &e) < 0)
         fail_msg("%s", e.text);
@@ -114,7 +134,7 @@ static int more(void *ctx, struct err *e)
     assert_int_equal(r->n, r->came ? 3 : 1); /* what is there is emitted first */
     if (r->came == 2)
         return r->fails ? err_set(e, ERR_DATA, "cut short") : 0;
-    add(r->f, r->late, next[r->came++]);
+    add(r, r->f, r->late, next[r->came++]);
     return 1;
 }
 
@@ -122,25 +142,27 @@ static int more(void *ctx, struct err *e)
 static int run(const char *dir, const struct forward_opts *o, struct recorder *r,
                int (*commit)(void *, uint64_t, struct msg **, struct err *), struct err *e)
 {
-    struct st_set *g = st_open(DIR "/golden.safetensors", e);
+    char *path = fs_join(r->golden ? r->golden : DIR, "golden.safetensors", e);
+    struct st_set *g = st_open(path, e);
     struct par *par = par_open(1, e);
     struct model *m = model_open(dir, par, e);
     struct forward *f;
-    struct forward_io io = {.ctx = r, .emit = record, .commit = commit, .goes_on = goes_on};
+    struct forward_io io = {
+        .ctx = r, .emit = record, .commit = commit, .goes_on = goes_on, .progress = progress};
     char lanes[4];
     int rc;
 
     assert_true(g && m);
     f = forward_open(m, o, e);
     assert_false(forward_may_begin(f));
-    add(f, g, 1);
+    add(r, f, g, 1);
     assert_int_equal(forward_may_begin(f), o->mem > 0 && !o->state && !o->from_site);
     r->f = f;
     if (r->late) {
         r->late = g;
         io.more = more;
     } else {
-        add(f, g, 0);
+        add(r, f, g, 0);
     }
     rc = forward_run(f, &io, e);
     assert_true(forward_chunks(f) == 2 && forward_lanes(f, lanes, sizeof lanes) == 0);
@@ -149,6 +171,7 @@ static int run(const char *dir, const struct forward_opts *o, struct recorder *r
     model_close(&m);
     par_close(&par);
     st_close(&g);
+    free(path);
     return rc;
 }
 
@@ -162,6 +185,7 @@ static void add_codes(struct recorder *r, struct msg *m, const struct tensor *w,
     double *scales;
     float *v;
 
+    assert_true(r->ncommitted <= sizeof r->committed / sizeof *r->committed);
     snprintf(name, sizeof name, "%.150s.weight", w->name);
     assert_int_equal(tensor_alloc(f, name, DT_F32, 2, shape, e), 0);
     v = f->data;
@@ -187,17 +211,20 @@ static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *
     struct recorder *r = ctx;
     const struct recorder *from = r->first ? r->first : r;
     struct solution_view v = {
-        .order = r->wrong_commit ? order + 1 : order, .sites = 16, .solver = "test", .damp = 0};
+        .order = r->wrong_commit ? order + 1 : order, .solver = "test", .damp = 0};
     struct msg *weights = NULL;
     struct weights_view w;
     struct msg *m;
 
     r->asked++;
+    if (r->lost && r->lost == order)
+        return err_set(e, ERR_SYS, "lost");
     for (size_t i = 0; i < from->n && !weights; i++)
         if (from->m[i]->kind == MSG_WEIGHTS && weights_read(from->m[i], &w, e) == 0 &&
             w.order == order)
             weights = from->m[i];
     assert_non_null(weights);
+    v.sites = w.sites;
     v.block = w.block;
     v.site = w.site;
     v.K = w.K;

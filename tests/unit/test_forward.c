@@ -186,85 +186,6 @@ static void committed_sites_are_not_emitted(void **state)
     recorder_clear(&a);
 }
 
-/* b has the messages of a from this one on. */
-static void same_from(const struct recorder *a, const struct recorder *b, size_t from)
-{
-    assert_int_equal(b->n, a->n - from);
-    for (size_t i = 0; i < b->n; i++)
-        assert_int_equal(msg_checksum(b->m[i]), msg_checksum(a->m[i + from]));
-}
-
-static void kept(struct forward_opts *o, const struct recorder *a, uint64_t from, size_t going,
-                 const char *bad)
-{
-    struct recorder b = {.first = a};
-    struct err e = {0};
-
-    o->from_site = from;
-    if (run(DIR, o, &b, commit_8bit, &e) < 0)
-        fail_msg("%s", e.text);
-    same_from(a, &b, from * 3);
-    assert_int_equal(b.going, going);
-    if (going == 2)
-        assert_int_equal(b.block, 3);
-    assert_int_equal(!!strstr(b.bad, bad), 1);
-    assert_int_equal(!*b.bad, !*bad);
-    recorder_clear(&b);
-}
-
-/* What goes on from kept hidden states emits what a whole run does, and a state that does not fit
- * is not used. */
-static void kept_states_are_gone_on_from(void **state)
-{
-    struct forward_opts o = {
-        .acts = DT_BF16, .order = FORWARD_SITE, .mem = 1 << 30, .mem_rows = 1 << 30, .tmp = "/tmp"};
-    char dir[] = "/tmp/ptqflow-test-XXXXXX", path[64];
-    struct err e = {0};
-    struct recorder a, b;
-    size_t n;
-    char *bytes;
-
-    (void)state;
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/00001.ptq", dir);
-    for (o.dual = 0; o.dual < 2; o.dual++) {
-        a = (struct recorder){.n = 0};
-        o.state = dir;
-        o.from_site = 0;
-        if (run(DIR, &o, &a, commit_8bit, &e) < 0) /* it leaves those before block 3 */
-            fail_msg("%s", e.text);
-        kept(&o, &a, 13, 2, "");
-        o.mem = 1; /* all in the spill file */
-        kept(&o, &a, 12, 2, "");
-        o.mem = 1 << 30;
-        kept(&o, &a, 11, 0, "of block 3, but not all before that is committed");
-        kept(&o, &a, 12, 2, ""); /* that one came by it, and kept them again */
-        b = (struct recorder){.first = &a, .other_codes = 1};
-        assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), -1);
-        assert_non_null(strstr(e.text, "was made with other commits than those before block 3"));
-        recorder_clear(&b);
-        bytes = fs_read(path, 1 << 24, &n, &e);
-        assert_non_null(bytes);
-        assert_int_equal(fs_publish(path, bytes, n - 1, &e), 0);
-        kept(&o, &a, 13, 1, "00001.ptq");
-        bytes[n - 1] ^= 1;
-        assert_int_equal(fs_publish(path, bytes, n, &e), 0);
-        kept(&o, &a, 13, 1, "damaged");
-        assert_int_equal(fs_publish(path, "", 0, &e), 0);
-        kept(&o, &a, 13, 1, "ends before chunk 1");
-        free(bytes);
-        o.dual = !o.dual; /* one stream's states for two, and the reverse */
-        b = (struct recorder){.first = &a};
-        o.from_site = 13;
-        assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), -1);
-        assert_non_null(strstr(e.text, "the run to go on with is"));
-        recorder_clear(&b);
-        o.dual = !o.dual;
-        recorder_clear(&a);
-    }
-    assert_int_equal(fs_remove_tree(dir, &e), 0);
-}
-
 /* The second way is the unquantized model, whatever is committed. */
 static void dual_rows_are_those_of_the_full_model(void **state)
 {
@@ -426,7 +347,6 @@ int main(void)
         cmocka_unit_test(a_commit_of_another_site_is_refused),
         cmocka_unit_test(attention_weighs_rows),
         cmocka_unit_test(committed_sites_are_not_emitted),
-        cmocka_unit_test(kept_states_are_gone_on_from),
         cmocka_unit_test(dual_rows_are_those_of_the_full_model),
     };
     struct err e = {0};
