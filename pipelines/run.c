@@ -60,7 +60,8 @@ const struct opt run_rows[] = {
      .help = "start what is lost again so often without a further site, then give up", "3", 0,
      1000},
     {"save-state", OPT_FLAG, AT(save_state),
-     .help = "keep hidden states in OUT until it is complete: going on costs no more than a site"},
+     .help =
+         "keep hidden states in OUT until it is complete: it goes on at the site that was open"},
     {"listen", OPT_TEXT, AT(listen), "URL",
      .help = "let workers of other hosts take part (ptq worker): tcp://ADDRESS:PORT"},
     {"keys", OPT_TEXT, AT(keys), "DIR", .help = "with --listen: the head's folder of ptq keys"},
