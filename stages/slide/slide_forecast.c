@@ -15,7 +15,7 @@
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
 #define OF_GROUP 9.0 /* bytes of a scale and a zero point while they are learned */
 #define ROWS 4.0     /* times the stream of a step: what products have beside their rows */
-#define KEPT 1.2     /* of a window: what is freed is kept for the next step, with holes (mem.h) */
+#define KEPT 1.3     /* of a window: what is freed is kept for the next step, with holes (mem.h) */
 #define LARGE (2 << 20) /* the heap ends with a large page */
 #define ROUNDING 6e-9   /* seconds of a core: a weight is rounded, and its gradient goes back */
 
