@@ -32,6 +32,7 @@ struct forward_io_links {
     struct follow *follow;
     struct run_id run; /* of the rows, and so of the commits */
     struct forward *core;
+    size_t returned; /* blocks of so many bytes go back to the system when they are freed */
     struct pump chunks_pump;
     size_t enough;      /* chunks for which it rests */
     int placed;         /* another comes in place of this worker, or of its reducer */
@@ -175,7 +176,11 @@ static int last(void *ctx, struct err *e)
 
 static void goes_on(void *ctx, size_t chunks, size_t block, const char *site, const struct err *bad)
 {
-    const struct forward *f = ((const struct forward_io_links *)ctx)->core;
+    const struct forward_io_links *l = ctx;
+    const struct forward *f = l->core;
+
+    mem_return_freed(l->returned);
+    mem_trim();
 
     if (bad)
         log_warn("a kept state is not used, its chunks go on from one before it or start from "
@@ -360,8 +365,11 @@ int forward_io_run(struct stage *s, struct err *e)
                               : NULL;
     int rc = -1;
 
-    if (model) /* pixels of one chunk after the other; without them weights of one site */
-        mem_return_freed(model_config(model)->vision ? MEM_BLOCK : WEIGHTS_BLOCK);
+    if (model) { /* pixels of one chunk after the other; without them weights of one site */
+        l.returned = model_config(model)->vision ? MEM_BLOCK : WEIGHTS_BLOCK;
+        if (!c->core.from_site) /* else when kept states are in, which take the same room each */
+            mem_return_freed(l.returned);
+    }
     l.core = model ? forward_open(model, &c->core, e) : NULL;
     if (l.core && open_links(&l, s, e) == 0)
         rc = serve(&l, e);

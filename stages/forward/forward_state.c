@@ -315,7 +315,7 @@ int state_load(struct forward *f, const struct forward_io *io, struct err *e)
         if (c->from < first->from || (c->from == first->from && c->stop < first->stop))
             first = c;
     }
-    if (io->goes_on && (chunks || bad.kind))
+    if (io->goes_on && f->o.from_site)
         io->goes_on(io->ctx, chunks, first->from,
                     first->stop ? state_site(f, first->from, first->stop)->name : NULL,
                     bad.kind ? &bad : NULL);

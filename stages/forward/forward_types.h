@@ -61,7 +61,8 @@ struct forward_io {
     /* All has been emitted: the streams end. NULL: nobody will ask for any of it again; else the
      * commits of the last stop are waited for, as those of any other. */
     int (*last)(void *ctx, struct err *e);
-    /* So many of the chunks go on from kept states, the first of them all before this block, or
+    /* In a run that goes on (from_site), when kept states have been looked for: so many of the
+     * chunks go on from them, the first of all before this block, or
      * (site not NULL) where the rows of this site of it are; bad: a state that is not used, and
      * why, else NULL. May be NULL. */
     void (*goes_on)(void *ctx, size_t chunks, size_t block, const char *site,

@@ -179,7 +179,7 @@ replaced() { # how many took the place of one that was lost
     sed 's|^sample:.*|sample: ptq-sample --out %dealt\nhand: ptq-cat --in @%dealt --out @%chunks --peers-out ${forward.count}|' "$ROOT/pipelines/gptq.pipe" >handed.pipe
     start ./handed.pipe out
     await out 3
-    ptq ctl --out out swap solve "ptq-solve --solver rtn"
+    ptq ctl --out out swap solve "ptq-solve --solver rtn --fault delay:200" # as slow, so that the run lasts
     ptq ctl --out out scale solve 2
     kill_at out 6 forward
     until_true grep -q 'the stages begin again behind site' log
