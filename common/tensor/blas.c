@@ -291,52 +291,41 @@ static int cross_tile(void *ctx, size_t i, size_t worker, struct err *e)
                     j->a + m, j->lda, j->b + n, j->ldb, j->c + m * j->ldc + n, j->ldc, 0, e);
 }
 
-static int cross_run(struct par *p, const char *name, const struct cross_job *x, struct err *e)
+static int cross_run(struct par *p, const char *name, struct linear_cut cut, size_t T, size_t M,
+                     size_t N, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                     size_t ldc, struct err *e)
 {
-    struct cross_job j = *x;
+    struct cross_job j = {.T = T,
+                          .M = M,
+                          .N = N,
+                          .lda = lda,
+                          .ldb = ldb,
+                          .ldc = ldc,
+                          .cut = cut,
+                          .a = a,
+                          .b = b,
+                          .c = c};
 
-    if (j.T == 0)
+    if (T == 0)
         return err_set(e, ERR_USE, "%s: no rows", name);
-    if (tiles_check(name, e, 4,
-                    (const size_t[][2]){{j.M, j.lda}, {j.N, j.ldb}, {j.N, j.ldc}, {j.T, j.T}}) != 0)
+    if (tiles_check(name, e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
         return -1;
-    return tiles_run(p, ceil_div(j.M, j.cut.rows) * j.cut.across, cross_tile, &j, e);
+    return tiles_run(p, ceil_div(M, cut.rows) * cut.across, cross_tile, &j, e);
 }
 
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                const float *b, size_t ldb, float *c, size_t ldc, struct err *e)
 {
-    return cross_run(
-        p, "cross",
-        &(struct cross_job){
-            .T = T,
-            .M = M,
-            .N = N,
-            .lda = lda,
-            .ldb = ldb,
-            .ldc = ldc,
-            .a = a,
-            .b = b,
-            .c = c,
-            .cut = {.rows = CROSS_TILE, .cols = CROSS_TILE, .across = ceil_div(N, CROSS_TILE)}},
-        e);
+    const struct linear_cut cut = {
+        .rows = CROSS_TILE, .cols = CROSS_TILE, .across = ceil_div(N, CROSS_TILE)};
+
+    return cross_run(p, "cross", cut, T, M, N, a, lda, b, ldb, c, ldc, e);
 }
 
 int blas_slopes(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                 const float *b, size_t ldb, float *c, size_t ldc, struct err *e)
 {
-    return cross_run(p, "slopes",
-                     &(struct cross_job){.T = T,
-                                         .M = M,
-                                         .N = N,
-                                         .lda = lda,
-                                         .ldb = ldb,
-                                         .ldc = ldc,
-                                         .a = a,
-                                         .b = b,
-                                         .c = c,
-                                         .cut = slope_cut(M, N)},
-                     e);
+    return cross_run(p, "slopes", slope_cut(M, N), T, M, N, a, lda, b, ldb, c, ldc, e);
 }
 
 static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)

@@ -132,6 +132,14 @@ void *msg_add_new(struct msg *m, const char *name, enum dtype dtype, int ndim,
     return m->tensors[m->ntensors - 1].data;
 }
 
+int msg_add_over(struct msg *m, const char *name, enum dtype dtype, int ndim, const uint64_t *shape,
+                 void *data, struct err *e)
+{
+    struct tensor t;
+
+    return tensor_borrow(&t, name, dtype, ndim, shape, data, e) < 0 ? -1 : msg_add(m, &t, e);
+}
+
 void msg_drop(struct msg *m, const char *name)
 {
     for (size_t i = 0; i < m->ntensors; i++)
@@ -197,7 +205,6 @@ uint64_t msg_checksum(const struct msg *m)
 struct msg *msg_borrow(const struct msg *m, struct err *e)
 {
     struct msg *b = msg_create(m->kind, m->stage, e);
-    struct tensor t;
 
     if (!b)
         return NULL;
@@ -212,8 +219,7 @@ struct msg *msg_borrow(const struct msg *m, struct err *e)
     }
     for (size_t i = 0; i < m->ntensors; i++) {
         const struct tensor *x = &m->tensors[i];
-        if (tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, x->data, e) < 0 ||
-            msg_add(b, &t, e) < 0)
+        if (msg_add_over(b, x->name, x->dtype, x->ndim, x->shape, x->data, e) < 0)
             goto fail;
     }
     return b;

@@ -62,6 +62,9 @@ int msg_add(struct msg *m, struct tensor *t, struct err *e);
 /* A new tensor to fill in place (reserve/commit): its data is malloc'd, returned; NULL on error. */
 void *msg_add_new(struct msg *m, const char *name, enum dtype dtype, int ndim,
                   const uint64_t *shape, struct err *e);
+/* A tensor over somebody else's memory, which must outlive the message. */
+int msg_add_over(struct msg *m, const char *name, enum dtype dtype, int ndim, const uint64_t *shape,
+                 void *data, struct err *e);
 void msg_drop(struct msg *m, const char *name);                         /* if it is there */
 const struct tensor *msg_tensor(const struct msg *m, const char *name); /* NULL when absent */
 /* The same, but it must be there with this dtype (or any float type when dtype is DT_COUNT) and

@@ -400,19 +400,13 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, v
     return m;
 }
 
-static int add_over(struct msg *m, const char *name, const struct tensor *x, struct err *e)
-{
-    struct tensor t;
-
-    return tensor_borrow(&t, name, x->dtype, x->ndim, x->shape, x->data, e) < 0 ? -1
-                                                                                : msg_add(m, &t, e);
-}
-
 struct msg *acts_over(const struct acts_view *v, const char *stage, struct err *e)
 {
+    const struct tensor *x = v->x, *xf = v->xf;
     struct msg *m = acts_head(v, stage, e);
 
-    if (m && (add_over(m, "x", v->x, e) < 0 || (v->xf && add_over(m, "xf", v->xf, e) < 0) ||
+    if (m && (msg_add_over(m, "x", x->dtype, x->ndim, x->shape, x->data, e) < 0 ||
+              (xf && msg_add_over(m, "xf", xf->dtype, xf->ndim, xf->shape, xf->data, e) < 0) ||
               acts_rest(m, v, e) < 0))
         msg_destroy(&m);
     return m;

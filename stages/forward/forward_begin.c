@@ -23,6 +23,11 @@ static struct store_room room_within(uint64_t share, struct forward_row row, uin
     return (struct store_room){share > all * largest ? share - all * largest : 0, 0};
 }
 
+struct forward_mem forward_mem_of(const struct forward_opts *o, uint64_t features)
+{
+    return (struct forward_mem){o->mem > features ? o->mem - features : 0, o->mem_rows};
+}
+
 struct store_room forward_budget(struct forward_mem mem, uint64_t ways, struct forward_row row,
                                  uint64_t tokens, uint64_t largest)
 {
@@ -55,8 +60,7 @@ int forward_may_begin(const struct forward *f)
 
 int begin_stores(struct forward *f, struct err *e)
 {
-    const uint64_t features = held_features(f->held, f->count);
-    const struct forward_mem mem = {f->o.mem > features ? f->o.mem - features : 0, f->o.mem_rows};
+    const struct forward_mem mem = forward_mem_of(&f->o, held_features(f->held, f->count));
     size_t largest = 0;
 
     for (size_t i = 0; i < f->count; i++)

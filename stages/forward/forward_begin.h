@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
+#include "forward_types.h"
 #include "store.h"
 
 struct forward;
@@ -20,6 +21,9 @@ struct forward_row {
 struct forward_mem {
     uint64_t all, rows;
 };
+
+/* What is left of o->mem beside the features of images. */
+struct forward_mem forward_mem_of(const struct forward_opts *o, uint64_t features);
 
 /* What one of `ways` streams may keep in memory of the states of so many tokens: an equal share of
  * mem. When they do not all fit, x goes to the file first, which is written and read once a stop;

@@ -122,8 +122,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     if (looking(c, f, threads, &look, e) < 0)
         return -1;
     row = (struct forward_row){sizeof(float) * config_row(c), cost.kept};
-    hidden_states((struct forward_mem){o->mem > features ? o->mem - features : 0, o->mem_rows}, f,
-                  mine, row, out);
+    hidden_states(forward_mem_of(o, features), f, mine, row, out);
     out->state = states_kept(f, row);
     out->flops = ways * cost.flops;
     later = (double)cost.room + ways * weight_bytes(o->products) * f->weights + forecast_source(f) +

@@ -73,19 +73,12 @@ int state_write_stream(const struct forward *f, size_t i, const struct state_at 
     return m ? put_out(f, &m, at, fd, path, bytes, e) : -1;
 }
 
-static int add_over(struct msg *m, const char *name, enum dtype type, uint64_t n, void *data,
-                    struct err *e)
-{
-    struct tensor t;
-
-    return tensor_borrow(&t, name, type, 1, &n, data, e) < 0 ? -1 : msg_add(m, &t, e);
-}
-
 int state_write_rest(const struct forward *f, size_t i, const struct state_at *at,
                      const struct state_at *stream, char *const kept[2], int fd, const char *path,
                      uint64_t *bytes, struct err *e)
 {
     const struct held *c = &f->held[i];
+    const uint64_t T = c->view.T;
     struct msg *m = msg_create(MSG_ACTS, "forward", e);
 
     if (!m)
@@ -96,11 +89,13 @@ int state_write_rest(const struct forward *f, size_t i, const struct state_at *a
         err_set(e, ERR_SYS, "'%s': out of memory", path);
         goto fail;
     }
-    for (int w = 0; w < f->ways; w++)
-        if (add_over(m, kept_name[w], DT_U8,
-                     block_kept(f->way[w].block, at->stop, c->view.T, f->o.acts), kept[w], e) < 0)
+    for (int w = 0; w < f->ways; w++) {
+        const uint64_t n = block_kept(f->way[w].block, at->stop, c->view.T, f->o.acts);
+
+        if (msg_add_over(m, kept_name[w], DT_U8, 1, &n, kept[w], e) < 0)
             goto fail;
-    if (c->w && add_over(m, "w", DT_F32, c->view.T, c->w, e) < 0)
+    }
+    if (c->w && msg_add_over(m, "w", DT_F32, 1, &T, c->w, e) < 0)
         goto fail;
     if (msg_set_id(m, e, "b%zu.stop%zu/c%llu", at->block, at->stop,
                    (unsigned long long)c->view.chunk) == 0)
