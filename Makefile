@@ -101,7 +101,7 @@ fire: all unit-tests
 check:
 	sh ops/lint
 	mkdir -p build/san/share && ln -sfn ../../.. build/san/share/ptqflow # recipes by name
-	PTQ_TEST_SECONDS=900 LSAN_OPTIONS='use_tls=0:suppressions=$(abspath tests/lsan.supp):print_suppressions=0' $(MAKE) test BUILD=build/san BIN=build/san/bin WARN=-w OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+	PTQ_TEST_SECONDS=900 BATS_TEST_TIMEOUT=360 LSAN_OPTIONS='use_tls=0:suppressions=$(abspath tests/lsan.supp):print_suppressions=0' $(MAKE) test BUILD=build/san BIN=build/san/bin WARN=-w OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
 # Runs with random faults, one for each seed; those that fail are named. SEEDS='7 100-120': others.
 chaos: all $(SHIMS) $(CHAOS_BIN)

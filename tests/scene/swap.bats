@@ -234,7 +234,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     [[ $output == "ctl: fatal: no run is going on in $XDG_RUNTIME_DIR" ]]
     run -100 ptq ctl --out nowhere status
     [[ $output == "ctl: fatal: no run is going on that writes to 'nowhere'"* ]]
-    start "$ROOT/pipelines/gptq.pipe" stopped
+    start "$ROOT/pipelines/gptq.pipe" stopped --write.fault delay:5000 # not over before it is told to stop
     run -100 ptq ctl swap forward "ptq-forward"
     [[ $output == *"stage 'forward' is not marked elastic in the recipe: it holds state of the run"* ]]
     run -100 ptq ctl scale dance 2
