@@ -80,7 +80,7 @@ static const struct opt rows[] = {
      .help = "of --mem, for the rows of sites that wait; the others lie in the spill file, which "
              "the system keeps in its cache as long as that has room: more is faster only where "
              "the disk is slow and memory plenty",
-     "16M"},
+     "4M"},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench.sh BIN PEAK - one GPTQ run and some windows that learn, and what they made of the machine. `make bench` calls it.
 # PTQ_BENCH_MODEL and PTQ_BENCH_DATA: another model folder and text than the bundled ones; PTQ_BENCH_TOKENS, PTQ_BENCH_LENGTH: how
-# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward and windows multiply in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 16M: the defaults).
+# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward and windows multiply in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 4M: the defaults).
 # The peak is measured in the same run, before and after, and the better one counts.
 set -eu
 bin=$1
@@ -13,7 +13,7 @@ tokens=${PTQ_BENCH_TOKENS:-65536}
 length=${PTQ_BENCH_LENGTH:-2048}
 products=${PTQ_BENCH_PRODUCTS:-f32}
 mem=${PTQ_BENCH_MEM:-2G}
-rows=${PTQ_BENCH_ROWS:-16M}
+rows=${PTQ_BENCH_ROWS:-4M}
 out=build/bench/out
 mkdir -p build/bench
 rm -rf "$out"

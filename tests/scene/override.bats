@@ -160,7 +160,7 @@ tensor() { # DIR NAME: a digest of its bytes
     [ "$(peak --tokens 65536 --dual)" -gt "$(peak --tokens 65536)" ]
     all=$(peak --tokens 65536 --workers forward=1 --mem-rows 1G)
     [ "$(peak --tokens 65536 --mem 16M --workers forward=1)" -lt $((all - 120000000)) ]
-    [ "$(peak --tokens 65536 --workers forward=1)" -lt $((all - 60000000)) ] # of the rows 16 MiB are in memory, not 96
+    [ "$(peak --tokens 65536 --workers forward=1)" -lt $((all - 60000000)) ] # of the rows 4 MiB are in memory, not 96
     [ "$(ptq plan --model "$M" --mem 16M --workers forward=1 --json | jq '.memory.spilled_bytes > 140000000')" = true ]
     run -100 ptq plan
     [[ $output == "plan: fatal: --model DIR is missing"* ]]
