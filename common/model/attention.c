@@ -89,13 +89,11 @@ int attention_products(const struct attention *a, const struct task *t, size_t h
                         k, a->ldk, 0.0f, s, keys, e);
 }
 
-int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
-                     size_t keys, float *s, float *sum, struct err *e)
+void attention_softmax(const struct attention *a, const struct task *t, size_t head, size_t from,
+                       size_t keys, float *s, float *sum)
 {
     const struct attention_shape *c = a->c;
 
-    if (attention_products(a, t, head, from, keys, s, e) < 0)
-        return -1;
     for (size_t j = 0; j < t->rows; j++) {
         size_t low, high;
 
@@ -105,6 +103,14 @@ int attention_scores(const struct attention *a, const struct task *t, size_t hea
         sum[j] = softmax_row(s + j * keys, keys, low - from, high - from,
                              c->sinks ? c->sinks + head : NULL);
     }
+}
+
+int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
+                     size_t keys, float *s, float *sum, struct err *e)
+{
+    if (attention_products(a, t, head, from, keys, s, e) < 0)
+        return -1;
+    attention_softmax(a, t, head, from, keys, s, sum);
     return 0;
 }
 

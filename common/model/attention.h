@@ -56,14 +56,15 @@ int attention_received(struct par *par, const struct blas_table *by,
 
 /* The way back of attention_run: g->x [T, heads*value_dim] is the gradient of its result; to the
  * others are added those of q, k and v, which lie as these do. sinks [nseq, heads]: to be written,
- * of each sequence; NULL: not asked for. */
+ * of each sequence; NULL: not asked for. half: products are of bf16 (blas_has_bf16 says 1). */
 struct attention_grads {
     const float *x;
     float *q, *k, *v;
     double *sinks;
 };
-int attention_back(struct par *par, const struct blas_table *by, const struct attention_shape *c,
-                   const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
-                   const float *v, size_t ldv, const struct attention_grads *g, struct err *e);
+int attention_back(struct par *par, const struct blas_table *by, int half,
+                   const struct attention_shape *c, const struct rows *r, const float *q,
+                   size_t ldq, const float *k, size_t ldk, const float *v, size_t ldv,
+                   const struct attention_grads *g, struct err *e);
 
 #endif

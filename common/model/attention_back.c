@@ -5,9 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/each_cpu.h"
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "attention.h"
+#include "attention_back16.h"
 #include "attention_parts.h"
 #include "vec.h"
 
@@ -16,39 +18,87 @@ struct back {
     const struct attention_grads *g;
     const struct task *whole; /* of each sequence: its rows, as if they were one block */
     size_t most;              /* rows of the longest */
+    struct attention_back16 by16;
+    int half; /* by16 does it */
 };
 
-/* p: the softmax, d: the gradient of what it is multiplied with, which becomes that of the
- * scores; z: the scores before the cap, where there is one. The gradient of a sink, whose share is
- * what the others leave. */
-static double softmax_back(const struct attention_shape *c, const struct task *t, size_t keys,
-                           const float *p, float *z, float *d)
+/* ---- the softmax: sums of a row in LANES lanes, put together in their order ---- */
+
+enum { LANES = 8 };
+
+/* along: of p d, all: of p. */
+EACH_BODY row_sums_body(const float *restrict p, const float *restrict d, size_t n, double *along,
+                        double *all)
+{
+    double a[LANES] = {0}, s[LANES] = {0};
+    size_t k = 0;
+
+    for (; k + LANES <= n; k += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            a[l] += (double)p[k + l] * (double)d[k + l];
+            s[l] += (double)p[k + l];
+        }
+    for (size_t l = 0; k + l < n; l++) {
+        a[l] += (double)p[k + l] * (double)d[k + l];
+        s[l] += (double)p[k + l];
+    }
+    *along = *all = 0;
+    for (size_t l = 0; l < LANES; l++) {
+        *along += a[l];
+        *all += s[l];
+    }
+}
+
+static void row_sums(const float *restrict p, const float *restrict d, size_t n, double *along,
+                     double *all);
+EACH_CPU(row_sums,
+         (const float *restrict p, const float *restrict d, size_t n, double *along, double *all),
+         (p, d, n, along, all))
+
+EACH_BODY row_slope_body(const float *restrict p, float *restrict d, size_t n, float along)
+{
+    for (size_t k = 0; k < n; k++)
+        d[k] = p[k] * (d[k] - along);
+}
+
+static void row_slope(const float *restrict p, float *restrict d, size_t n, float along);
+EACH_CPU(row_slope, (const float *restrict p, float *restrict d, size_t n, float along),
+         (p, d, n, along))
+
+EACH_BODY row_cap_body(const float *restrict z, float *restrict d, size_t n, float cap)
+{
+    for (size_t k = 0; k < n; k++)
+        d[k] *= 1.0f - z[k] / cap * (z[k] / cap);
+}
+
+static void row_cap(const float *restrict z, float *restrict d, size_t n, float cap);
+EACH_CPU(row_cap, (const float *restrict z, float *restrict d, size_t n, float cap), (z, d, n, cap))
+
+double attention_softmax_back(const struct attention_shape *c, size_t rows, size_t keys,
+                              const float *p, float *z, float *d)
 {
     double sink = 0;
 
     if (c->cap != 0)
-        vec_cap(z, t->rows * keys, c->cap);
-    for (size_t j = 0; j < t->rows; j++) {
-        const float *pj = p + j * keys, *zj = z + j * keys;
+        vec_cap(z, rows * keys, c->cap);
+    for (size_t j = 0; j < rows; j++) {
         float *dj = d + j * keys;
-        double along = 0, rest = 1;
+        double along, all;
 
-        for (size_t k = 0; k < keys; k++) {
-            along += (double)pj[k] * (double)dj[k];
-            rest -= (double)pj[k];
-        }
-        sink -= rest * along;
-        for (size_t k = 0; k < keys; k++)
-            dj[k] = pj[k] * (dj[k] - (float)along);
-        for (size_t k = 0; c->cap != 0 && k < keys; k++)
-            dj[k] *= 1.0f - zj[k] / c->cap * (zj[k] / c->cap);
+        row_sums(p + j * keys, dj, keys, &along, &all);
+        sink -= (1 - all) * along;
+        row_slope(p + j * keys, dj, keys, (float)along);
+        if (c->cap != 0)
+            row_cap(z + j * keys, dj, keys, c->cap);
     }
     return sink;
 }
 
-/* One head of a block. room: three times the scores of one. */
+/* ---- blocks ---- */
+
+/* One head of a block; *sink: its gradient. room: three times the scores of one. */
 static int block_back(const struct back *b, const struct task *t, size_t head, float *room,
-                      struct err *e)
+                      double *sink, struct err *e)
 {
     const struct attention *a = &b->a;
     const struct attention_shape *c = a->c;
@@ -63,7 +113,6 @@ static int block_back(const struct back *b, const struct task *t, size_t head, f
                 *v = a->v + at * a->ldv + kv * vd, *dx = b->g->x + t->row * ldx + head * vd;
     float *p = room, *d = p + t->rows * keys, *z = d + t->rows * keys, sum[ATTENTION_QUERIES];
     const float scale = attention_scale(c);
-    double sink;
 
     if (attention_scores(a, t, head, from, keys, p, sum, e) < 0 ||
         (c->cap != 0 && attention_products(a, t, head, from, keys, z, e) < 0))
@@ -74,9 +123,7 @@ static int block_back(const struct back *b, const struct task *t, size_t head, f
                      b->g->v + at * a->ldv + kv * vd, a->ldv, e) < 0 ||
         a->by->sgemm(0, 1, t->rows, keys, vd, 1.0f, dx, ldx, v, a->ldv, 0.0f, d, keys, e) < 0)
         return -1;
-    sink = softmax_back(c, t, keys, p, z, d);
-    if (b->g->sinks)
-        b->g->sinks[t->seq * c->heads + head] += sink;
+    *sink = attention_softmax_back(c, t->rows, keys, p, z, d);
     return a->by->sgemm(0, 0, t->rows, hd, keys, scale, d, keys, k, a->ldk, 1.0f,
                         b->g->q + t->row * a->ldq + head * hd, a->ldq, e) < 0 ||
                    a->by->sgemm(1, 0, keys, hd, t->rows, scale, d, keys, q, a->ldq, 1.0f,
@@ -85,14 +132,28 @@ static int block_back(const struct back *b, const struct task *t, size_t head, f
                : 0;
 }
 
+static int one_head(const struct back *b, const struct task *t, size_t head, size_t worker,
+                    struct err *e)
+{
+    double sink;
+    int rc = b->half ? attention_back16_head(&b->by16, t, head, worker, &sink, e)
+                     : block_back(b, t, head, b->a.scores + worker * b->a.room, &sink, e);
+
+    if (rc == 0 && b->g->sinks)
+        b->g->sinks[t->seq * b->a.c->heads + head] += sink;
+    return rc;
+}
+
 static int back_task(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct back *b = ctx;
     const struct attention_shape *c = b->a.c;
     const struct task *w = &b->whole[i / c->kv_heads];
-    const size_t shared = c->heads / c->kv_heads, first = i % c->kv_heads * shared;
+    const size_t shared = c->heads / c->kv_heads, kv = i % c->kv_heads;
 
-    for (size_t head = first; head < first + shared; head++)
+    if (b->half)
+        attention_back16_begin(&b->by16, worker);
+    for (size_t head = kv * shared; head < (kv + 1) * shared; head++)
         for (size_t r = 0; r < w->rows; r += ATTENTION_QUERIES) {
             const struct task t = {.seq = w->seq,
                                    .row = w->row + r,
@@ -102,15 +163,27 @@ static int back_task(void *ctx, size_t i, size_t worker, struct err *e)
                                    .rows = w->rows - r < ATTENTION_QUERIES ? w->rows - r
                                                                            : ATTENTION_QUERIES};
 
-            if (block_back(b, &t, head, b->a.scores + worker * b->a.room, e) < 0)
+            if (one_head(b, &t, head, worker, e) < 0)
                 return -1;
         }
+    if (b->half)
+        attention_back16_end(&b->by16, w, kv, worker);
     return 0;
 }
 
-int attention_back(struct par *par, const struct blas_table *by, const struct attention_shape *c,
-                   const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
-                   const float *v, size_t ldv, const struct attention_grads *g, struct err *e)
+static int room_make(struct back *b, struct par *par, const struct rows *r, struct err *e)
+{
+    if (b->half)
+        return attention_back16_make(&b->by16, par, &b->a, b->g, r->T, b->most, e);
+    b->a.room = 3 * b->most * (b->most < ATTENTION_QUERIES ? b->most : ATTENTION_QUERIES);
+    b->a.scores = mem_raw(b->a.room * par_threads(par), sizeof *b->a.scores, e);
+    return b->a.scores ? 0 : -1;
+}
+
+int attention_back(struct par *par, const struct blas_table *by, int half,
+                   const struct attention_shape *c, const struct rows *r, const float *q,
+                   size_t ldq, const float *k, size_t ldk, const float *v, size_t ldv,
+                   const struct attention_grads *g, struct err *e)
 {
     struct back b = {.a = {.by = by,
                            .c = c,
@@ -121,7 +194,8 @@ int attention_back(struct par *par, const struct blas_table *by, const struct at
                            .ldk = ldk,
                            .ldv = ldv,
                            .image = attention_image(c, r)},
-                     .g = g};
+                     .g = g,
+                     .half = half};
     struct task *whole = mem_array(r->nseq, sizeof *whole, e);
     size_t start = 0;
     int rc = -1;
@@ -132,10 +206,9 @@ int attention_back(struct par *par, const struct blas_table *by, const struct at
         b.most = whole[s].rows > b.most ? whole[s].rows : b.most;
     }
     b.whole = whole;
-    b.a.room = 3 * b.most * (b.most < ATTENTION_QUERIES ? b.most : ATTENTION_QUERIES);
-    b.a.scores = whole ? mem_raw(b.a.room * par_threads(par), sizeof *b.a.scores, e) : NULL;
-    if (b.a.scores)
+    if (whole && room_make(&b, par, r, e) == 0)
         rc = par_for(par, r->nseq * c->kv_heads, back_task, &b, e);
+    attention_back16_release(&b.by16);
     free(b.a.scores);
     free(whole);
     return rc;

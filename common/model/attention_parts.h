@@ -44,8 +44,18 @@ void attention_range(const struct attention *a, const struct task *t, size_t *lo
 /* Of one head of a block: s [rows, keys] = scale q k', the keys from `from` on. */
 int attention_products(const struct attention *a, const struct task *t, size_t head, size_t from,
                        size_t keys, float *s, struct err *e);
-/* What becomes of them, the softmax without the division: s [rows, keys], sum [rows]. */
+/* What becomes of them in place, the softmax without the division: s [rows, keys], 0 where a row
+ * does not see a key; sum [rows]. */
+void attention_softmax(const struct attention *a, const struct task *t, size_t head, size_t from,
+                       size_t keys, float *s, float *sum);
+/* Both. */
 int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
                      size_t keys, float *s, float *sum, struct err *e);
+/* The way back of the softmax of some rows of a block: p [rows, keys] is that softmax, d the
+ * gradient of what it is multiplied with, which becomes that of the scores; z: the scores before
+ * the cap, where there is one. Returns the gradient of a sink, whose share is what the keys leave.
+ */
+double attention_softmax_back(const struct attention_shape *c, size_t rows, size_t keys,
+                              const float *p, float *z, float *d);
 
 #endif

@@ -102,8 +102,8 @@ static int back(const struct op_back *b, struct err *e)
 
     if (b->grad_tensor[0] && !(g.sinks = mem_array(a->rows->nseq * s.heads, sizeof *g.sinks, e)))
         return -1;
-    rc = attention_back(a->par, a->products, &s, a->rows, a->in[0], a->width[0], a->in[1],
-                        a->width[1], a->in[2], a->width[2], &g, e);
+    rc = attention_back(a->par, a->products, a->half && a->products->has_bf16(), &s, a->rows,
+                        a->in[0], a->width[0], a->in[1], a->width[1], a->in[2], a->width[2], &g, e);
     for (size_t h = 0; g.sinks && h < s.heads; h++) {
         double sum = 0;
 

@@ -365,4 +365,5 @@ const struct blas_table blas_products = {.has_bf16 = blas_has_bf16,
                                          .slopes = blas_slopes,
                                          .slopes16 = blas_slopes16,
                                          .narrow = blas_narrow,
-                                         .sgemm = blas_sgemm};
+                                         .sgemm = blas_sgemm,
+                                         .tile16 = blas_tile16};

@@ -58,6 +58,10 @@ int blas_narrow(struct par *p, size_t n, const float *x, uint16_t *y, struct err
 int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                struct err *e);
+/* The same of bf16, C[M,N] (+)= A B with sums in f32: for shapes of which there are few, and where
+ * blas_has_bf16(). */
+int blas_tile16(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,
+                const uint16_t *b, size_t ldb, float *c, size_t ldc, int add, struct err *e);
 /* These for who is handed them: a program that only reads about products (the table of sites
  * of a model) names the table and does not load the libraries, one that computes passes
  * blas_products on. */
@@ -82,6 +86,8 @@ struct blas_table {
     int (*sgemm)(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                  size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                  struct err *e);
+    int (*tile16)(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,
+                  const uint16_t *b, size_t ldb, float *c, size_t ldc, int add, struct err *e);
 };
 extern const struct blas_table blas_products;
 /* Distance, at least n, between rows of n floats whose columns are read as fast as may be: an odd

@@ -156,3 +156,14 @@ int blas_slopes16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a
     j.cut = slope_cut(M, N);
     return tiles_run(p, ceil_div(M, j.cut.rows) * j.cut.across, slope_tile, &j, e);
 }
+
+int blas_tile16(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,
+                const uint16_t *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
+{
+    if (tiles_check("tile", e, 3,
+                    (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0)
+        return -1;
+    if (!tile_bf16_works())
+        return err_set(e, ERR_USE, "tile: this CPU has no products of bf16");
+    return M && N && K ? tile_bf16(ta, tb, M, N, K, a, lda, b, ldb, c, ldc, add, e) : 0;
+}
