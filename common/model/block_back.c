@@ -19,9 +19,13 @@ struct block_back {
     struct block_places places;
     struct op_groups *groups; /* [nslots] */
     struct block_values v;
-    float **room;   /* [v.count] */
-    float **grad;   /* [nslots] of the value at hand; NULL: none reached it yet */
-    float **tensor; /* [nops] */
+    float **room; /* [v.count] */
+    /* [v.count] of a value that products of bf16 alone read, in place of its room; NULL: of others
+     */
+    uint16_t **half;
+    unsigned char *is_half; /* [v.count] */
+    float **grad;           /* [nslots] of the value at hand; NULL: none reached it yet */
+    float **tensor;         /* [nops] */
 };
 
 static size_t slot_floats(const struct block_back *k, int slot)
@@ -122,6 +126,30 @@ static float *row_of(const struct op_args *a, float *x, size_t width)
     return x + a->first * width;
 }
 
+/* Rows that linears read: from what is kept in bf16, where it is. */
+static const uint16_t *half_of(const struct block_back *k, size_t i)
+{
+    return k->b->p.op[i].kind == &op_linear ? k->half[k->v.in[i][0]] : NULL;
+}
+
+/* Beside op i, which has made it, nobody needs a value in f32 that products of bf16 alone read. */
+static int run_halved(struct block_back *k, size_t i, struct op_args *a, struct err *e)
+{
+    const size_t v = k->v.out[i];
+    float **room = &k->room[k->v.value[v].room];
+
+    if (!k->is_half[v])
+        return op_run(a, e);
+    if (!(k->half[v] = mem_raw(slot_floats(k, k->b->p.op[i].out) + 1, sizeof **k->half, e)))
+        return -1;
+    a->out16 = k->half[v];
+    if (op_run(a, e) < 0)
+        return -1;
+    free(*room);
+    *room = NULL;
+    return 0;
+}
+
 static int run_op(struct block_back *k, size_t i, struct err *e)
 {
     const struct op *o = &k->b->p.op[i];
@@ -144,11 +172,12 @@ static int run_op(struct block_back *k, size_t i, struct err *e)
         a.before = stood;
     else if (stood && rows_write(k, k->room[v], stood, floats, e) < 0)
         return -1;
-    for (size_t n = 0; n < o->kind->inputs; n++)
-        a.in[n] = o->in[n] == o->out
-                      ? a.out
-                      : row_of(&a, k->room[k->v.value[k->v.in[i][n]].room], a.width[n]);
-    return op_run(&a, e);
+    if (!(a.in16 = half_of(k, i)))
+        for (size_t n = 0; n < o->kind->inputs; n++)
+            a.in[n] = o->in[n] == o->out
+                          ? a.out
+                          : row_of(&a, k->room[k->v.value[k->v.in[i][n]].room], a.width[n]);
+    return run_halved(k, i, &a, e);
 }
 
 static int run_forward(struct block_back *k, const float *h, float *y, struct err *e)
@@ -191,6 +220,34 @@ int block_back_check(const struct block *b, struct err *e)
     return 0;
 }
 
+/* Which values products of bf16 alone read, all rows of them. */
+static int halves_of(struct block_back *k, struct err *e)
+{
+    enum { BY_LINEARS = 1, BY_OTHERS = 2 };
+    const struct program *p = &k->b->p;
+
+    if (!(k->half = mem_array(k->v.count, sizeof *k->half, e)) ||
+        !(k->is_half = mem_array(k->v.count, 1, e)))
+        return -1;
+    for (size_t i = 0; i < k->to; i++) {
+        const struct op *o = &p->op[i];
+        const size_t before = k->v.out[i] == SIZE_MAX ? SIZE_MAX : k->v.value[k->v.out[i]].before;
+
+        if (k->v.out[i] == SIZE_MAX)
+            continue;
+        for (size_t n = 0; n < o->kind->inputs; n++)
+            k->is_half[k->v.in[i][n]] |=
+                k->b->narrow[i].w && o->expert < 0 ? BY_LINEARS : BY_OTHERS;
+        if (before != SIZE_MAX && block_values_go_on(o))
+            k->is_half[before] |= BY_OTHERS;
+        if (o->expert >= 0)
+            k->is_half[k->v.out[i]] |= BY_OTHERS;
+    }
+    for (size_t v = 0; v < k->v.count; v++)
+        k->is_half[v] = k->is_half[v] == BY_LINEARS;
+    return 0;
+}
+
 static int values_of(struct block_back *k, struct err *e)
 {
     unsigned char *skipped = mem_array(k->b->p.nops, 1, e);
@@ -220,7 +277,7 @@ struct block_back *block_back_forward(struct block *b, size_t to, const struct r
         (k->room = mem_array(p->nops + 1, sizeof *k->room, e)) &&
         (k->grad = mem_array(p->nslots, sizeof *k->grad, e)) &&
         (k->tensor = mem_array(p->nops, sizeof *k->tensor, e)) && values_of(k, e) == 0 &&
-        run_forward(k, h, y, e) == 0)
+        halves_of(k, e) == 0 && run_forward(k, h, y, e) == 0)
         return k;
     block_back_close(&k);
     return NULL;
@@ -240,12 +297,16 @@ void block_back_close(struct block_back **kp)
     }
     for (size_t i = 0; k->room && i < k->v.count; i++)
         free(k->room[i]);
+    for (size_t i = 0; k->half && i < k->v.count; i++)
+        free(k->half[i]);
     for (size_t i = 0; k->tensor && i < k->b->p.nops; i++)
         free(k->tensor[i]);
     block_places_release(&k->places);
     free(k->groups);
     block_values_release(&k->v);
     free(k->room);
+    free(k->half);
+    free(k->is_half);
     free(k->grad);
     free(k->tensor);
     free(k);
@@ -311,7 +372,7 @@ static int reverse_op(struct block_back *k, size_t i, const struct block_back_as
             return -1;
         x.fresh |= fresh ? 1u << n : 0;
         x.grad_in[n] = row_of(&x.a, k->grad[o->in[n]], x.a.width[n]);
-        if (o->kind->keeps >> n & 1)
+        if (o->kind->keeps >> n & 1 && !(x.a.in16 = half_of(k, i)))
             x.a.in[n] = row_of(&x.a, k->room[k->v.value[k->v.in[i][n]].room], x.a.width[n]);
     }
     if (ask->tensors && o->kind->tensors) {
@@ -351,6 +412,8 @@ int block_back_reverse(struct block_back *k, float *g, const struct block_back_a
             free(k->room[k->v.out[i]]);
             k->room[k->v.out[i]] = NULL;
         }
+        free(k->half[k->v.out[i]]);
+        k->half[k->v.out[i]] = NULL;
         if (block_values_begin(&k->v, &k->b->p, i)) {
             free(k->grad[out]);
             k->grad[out] = NULL;

@@ -48,6 +48,7 @@ struct op_args {
      * `first` of what it reads, NULL where that is in f32. */
     const struct weights16 *narrow;
     const uint16_t *in16;
+    uint16_t *out16;            /* the output in bf16 too, by op_run; NULL: nobody asks */
     const float *in[OP_INPUTS]; /* row `first` of each input */
     float *out;                 /* row `first` of the output */
     /* What the output begins with, to be copied there before; NULL: it stands there. */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "../tensor/blas.h"
+#include "../tensor/dtype.h"
 #include "op.h"
 
 enum { TILE_ROWS = 64 };
@@ -12,7 +14,8 @@ static size_t tiles_of(size_t count)
     return (count + TILE_ROWS - 1) / TILE_ROWS;
 }
 
-/* What stood there is copied when it is needed: rows that are in a cache then. */
+/* What stood there is copied when it is needed, and what was made is rounded at once: rows that are
+ * in a cache then. */
 static int run_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct op_args *a = ctx;
@@ -24,8 +27,11 @@ static int run_tile(void *ctx, size_t i, size_t worker, struct err *e)
     (void)e;
     if (a->before)
         memcpy(a->out + at, a->before + at, count * a->width_out * sizeof *a->out);
-    if (a->op->kind->each)
-        a->op->kind->each(a, first, count);
+    if (!a->op->kind->each)
+        return 0;
+    a->op->kind->each(a, first, count);
+    if (a->out16)
+        dtype_from_f32(DT_BF16, a->out + at, count * a->width_out, a->out16 + at);
     return 0;
 }
 
@@ -36,7 +42,11 @@ int op_run(const struct op_args *a, struct err *e)
     if ((a->op->kind->each || a->before) &&
         par_for(a->par, tiles_of(a->count), run_tile, &own, e) < 0)
         return -1;
-    return a->op->kind->each ? 0 : a->op->kind->run(a, e);
+    if (a->op->kind->each)
+        return 0;
+    if (a->op->kind->run(a, e) < 0)
+        return -1;
+    return a->out16 ? a->products->narrow(a->par, a->count * a->width_out, a->out, a->out16, e) : 0;
 }
 
 struct tiles {

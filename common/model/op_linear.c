@@ -48,18 +48,18 @@ static int back16(const struct op_back *b, struct err *e)
     const struct op_args *a = &b->a;
     const size_t N = a->width_out, K = a->width[0], T = a->count;
     const struct blas_table *by = a->products;
-    const int weights = b->grad_tensor[0] && T, add = !(b->fresh & 1u);
-    uint16_t *dy = mem_raw(T * (N + (weights ? K : 0)) + 1, sizeof *dy, e), *x = dy + T * N;
+    const int weights = b->grad_tensor[0] && T, add = !(b->fresh & 1u), own = weights && !a->in16;
+    uint16_t *dy = mem_raw(T * (N + (own ? K : 0)) + 1, sizeof *dy, e), *x = dy + T * N;
     int rc = dy ? by->narrow(a->par, T * N, b->grad, dy, e) : -1;
 
     if (rc == 0)
         rc = by->product16(a->par, T, K, N, dy, N, a->narrow->w, K, b->grad_in[0], K, add, e);
     if (rc == 0 && a->narrow->rest)
         rc = by->product16(a->par, T, K, N, dy, N, a->narrow->rest, K, b->grad_in[0], K, 1, e);
+    if (rc == 0 && own)
+        rc = by->narrow(a->par, T * K, a->in[0], x, e);
     if (rc == 0 && weights)
-        rc = by->narrow(a->par, T * K, a->in[0], x, e) < 0
-                 ? -1
-                 : by->slopes16(a->par, T, N, K, dy, N, x, K, b->grad_tensor[0], K, e);
+        rc = by->slopes16(a->par, T, N, K, dy, N, own ? x : a->in16, K, b->grad_tensor[0], K, e);
     free(dy);
     return rc;
 }
