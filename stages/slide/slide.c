@@ -300,7 +300,9 @@ static int leave_before(struct slide *s, size_t first, struct err *e)
         if ((s->sweep + 1 < s->o.sweeps ? keep : leave)(s, s->block[s->first], e) < 0)
             return -1;
         slide_block_close(&s->block[s->first]);
-        mem_trim(); /* messages of what is settled were taken between what stays */
+        if (s->io->ask) /* messages of what is settled were taken between what stays; who works by
+                           itself takes it again at once, and a page at a time */
+            mem_trim();
     }
     return 0;
 }
