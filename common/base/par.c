@@ -147,7 +147,7 @@ size_t par_threads(const struct par *p)
 int par_for(struct par *p, size_t n, int (*fn)(void *ctx, size_t i, size_t worker, struct err *e),
             void *ctx, struct err *e)
 {
-    if (p->threads == 1 || n < 2) {
+    if (!p || p->threads == 1 || n < 2) {
         for (size_t i = 0; i < n; i++)
             if (fn(ctx, i, 0, e) != 0)
                 return -1;

@@ -3,8 +3,8 @@
  *
  * par_for calls fn(ctx, i, worker) for every i in [0, n); which thread takes which i is left to
  * chance, so fn must write to places that belong to i alone: then results do not depend on the
- * number of threads. worker in [0, threads) picks scratch space. With threads = 1 it is a plain
- * loop. The first error stops the rest and is returned. */
+ * number of threads. worker in [0, threads) picks scratch space. With threads = 1, and
+ * where p is NULL, it is a plain loop. The first error stops the rest and is returned. */
 #ifndef PTQ_PAR_H
 #define PTQ_PAR_H
 

@@ -142,7 +142,7 @@ static int linear_run(struct par *p, const char *name, size_t wide, tile_fn *til
     if (j.K == 0)
         return err_set(e, ERR_USE, "%s: no inputs", name);
     j.cut = linear_cut(j.T, j.N, j.K);
-    return tiles_run(p, ceil_div(j.T, j.cut.rows) * j.cut.across, tile, &j, e);
+    return par_for(p, ceil_div(j.T, j.cut.rows) * j.cut.across, tile, &j, e);
 }
 
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
@@ -240,7 +240,7 @@ static int gram_run(struct par *p, struct gram_job j, struct err *e)
         j.ldx = blas_row(j.K);
     }
     j.panels = ceil_div(j.K, BLAS_GRAM_ROWS);
-    rc = tiles_run(p, j.panels, gram_panel, &j, e);
+    rc = par_for(p, j.panels, gram_panel, &j, e);
     free(wide);
     return rc;
 }
@@ -310,7 +310,7 @@ static int cross_run(struct par *p, const char *name, struct linear_cut cut, siz
         return err_set(e, ERR_USE, "%s: no rows", name);
     if (tiles_check(name, e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
         return -1;
-    return tiles_run(p, ceil_div(M, cut.rows) * cut.across, cross_tile, &j, e);
+    return par_for(p, ceil_div(M, cut.rows) * cut.across, cross_tile, &j, e);
 }
 
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,

@@ -126,10 +126,10 @@ int blas_slopes16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a
 
 /* fp64, for the solvers. potrf: A = L L', lower, in place (upper not touched); returns 0, or the
  * 1-based index of the pivot that is not positive, -1 on error. trtri: inverse of a lower
- * triangle in place. dgemm as in BLAS, row-major, tiles in parallel; p NULL: in the calling
+ * triangle in place. dgemm as in BLAS, row-major. All by tiles in parallel; p NULL: in the calling
  * thread (from inside a par_for, where p is busy). */
-int blas_potrf(size_t K, double *a, size_t lda);
-int blas_trtri(size_t K, double *l, size_t ldl);
+int blas_potrf(struct par *p, size_t K, double *a, size_t lda);
+int blas_trtri(struct par *p, size_t K, double *l, size_t ldl);
 int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha,
                const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
                size_t ldc, struct err *e);

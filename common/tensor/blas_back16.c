@@ -32,7 +32,7 @@ int blas_narrow(struct par *p, size_t n, const float *x, uint16_t *y, struct err
 {
     struct narrow_job j = {.x = x, .y = y, .n = n};
 
-    return tiles_run(p, ceil_div(n, PIECE), narrow_tile, &j, e);
+    return par_for(p, ceil_div(n, PIECE), narrow_tile, &j, e);
 }
 
 /* ---- products ---- */
@@ -138,7 +138,7 @@ int blas_product16(struct par *p, size_t T, size_t N, size_t K, const uint16_t *
     if (!tile_bf16_works())
         return product_wide(p, &j, e);
     j.cut = linear_cut(T, N, K);
-    return tiles_run(p, ceil_div(T, j.cut.rows) * j.cut.across, product_tile, &j, e);
+    return par_for(p, ceil_div(T, j.cut.rows) * j.cut.across, product_tile, &j, e);
 }
 
 int blas_slopes16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a, size_t lda,
@@ -154,7 +154,7 @@ int blas_slopes16(struct par *p, size_t T, size_t M, size_t N, const uint16_t *a
     if (!tile_bf16_works())
         return slopes_wide(p, &j, e);
     j.cut = slope_cut(M, N);
-    return tiles_run(p, ceil_div(M, j.cut.rows) * j.cut.across, slope_tile, &j, e);
+    return par_for(p, ceil_div(M, j.cut.rows) * j.cut.across, slope_tile, &j, e);
 }
 
 int blas_tile16(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,

@@ -124,7 +124,7 @@ int blas_linear16(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x
     j.wide = !tile_bf16_works();
     if (room_make(&j, p ? par_threads(p) : 1, e) < 0)
         return -1;
-    rc = tiles_run(p, ceil_div(T, j.cut.rows) * j.cut.across, j.wide ? tile32 : tile16, &j, e);
+    rc = par_for(p, ceil_div(T, j.cut.rows) * j.cut.across, j.wide ? tile32 : tile16, &j, e);
     free(j.room);
     return rc;
 }

@@ -1,47 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blas_f64 - products and factorisations in f64 by OpenBLAS and its LAPACK, for the solvers. */
-#include <float.h>
-#include <limits.h>
+/* blas_f64 - products in f64 by OpenBLAS, for the solvers. */
 #include "blas.h"
 #include "blas_openblas.h"
 #include "blas_tile.h"
 
 /* Of a tile: the wider it is, the less often the first factor is packed. */
 enum { DGEMM_ROWS = 256, DGEMM_COLS = 512 };
-
-/* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK
- * works in place without a copy. */
-int blas_potrf(size_t K, double *a, size_t lda)
-{
-    const struct openblas *lib = openblas(NULL);
-    int n = (int)K, ld = (int)lda, info = 0;
-    char uplo = 'U';
-
-    if (!lib || K > INT_MAX || lda > INT_MAX || lda < K)
-        return -1;
-    if (K == 0)
-        return 0;
-    lib->dpotrf(&uplo, &n, a, &ld, &info, 1);
-    /* OpenBLAS's own dpotrf lets a NaN pivot pass: NaN <= 0 is false. */
-    for (size_t i = 0; info == 0 && i < K; i++)
-        if (!(a[i * lda + i] > 0.0) || a[i * lda + i] > DBL_MAX)
-            return (int)i + 1;
-    return info < 0 ? -1 : (int)info;
-}
-
-int blas_trtri(size_t K, double *l, size_t ldl)
-{
-    const struct openblas *lib = openblas(NULL);
-    int n = (int)K, ld = (int)ldl, info = 0;
-    char uplo = 'U', diag = 'N';
-
-    if (!lib || K > INT_MAX || ldl > INT_MAX || ldl < K)
-        return -1;
-    if (K == 0)
-        return 0;
-    lib->dtrtri(&uplo, &diag, &n, l, &ld, &info, 1, 1);
-    return info < 0 ? -1 : (int)info;
-}
 
 struct dgemm_job {
     int ta, tb;
@@ -91,5 +55,5 @@ int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, doub
                     (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
         tiles_check("dgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
         return -1;
-    return tiles_run(p, ceil_div(M, DGEMM_ROWS) * j.across, dgemm_tile, &j, e);
+    return par_for(p, ceil_div(M, DGEMM_ROWS) * j.across, dgemm_tile, &j, e);
 }

@@ -11,6 +11,8 @@ static void load(void)
 {
     const struct library_symbol symbols[] = {{"cblas_dgemm", &lib.dgemm, 0},
                                              {"cblas_sgemm", &lib.sgemm, 0},
+                                             {"cblas_dsyrk", &lib.dsyrk, 0},
+                                             {"cblas_dtrsm", &lib.dtrsm, 0},
                                              {"openblas_get_corename", &lib.corename, 0},
                                              {"dpotrf_", &lib.dpotrf, 0},
                                              {"dtrtri_", &lib.dtrtri, 0},

@@ -12,6 +12,8 @@
 struct openblas {
     __typeof__(cblas_dgemm) *dgemm;
     __typeof__(cblas_sgemm) *sgemm;
+    __typeof__(cblas_dsyrk) *dsyrk;
+    __typeof__(cblas_dtrsm) *dtrsm;
     __typeof__(openblas_get_corename) *corename;
     void (*dpotrf)(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
     void (*dtrtri)(const char *uplo, const char *diag, const int *n, double *a, const int *lda,

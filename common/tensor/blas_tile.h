@@ -12,8 +12,6 @@
 
 typedef int tile_fn(void *ctx, size_t i, size_t worker, struct err *e);
 
-/* fn for i of 0 .. n-1, in parallel on p, in this thread when p is NULL; -1 when one failed. */
-int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e);
 /* ERR_USE unless each {row, distance between rows} fits: the libraries count in int, and a
  * distance shorter than its row would read somebody else's memory. */
 int tiles_check(const char *product, struct err *e, size_t n, const size_t (*dims)[2]);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blas_tiles - how a product is cut into tiles, their running in parallel, and the check of its
- * dimensions. */
+/* blas_tiles - how a product is cut into tiles, and the check of its dimensions. */
 #include <limits.h>
 #include "blas_tile.h"
 
@@ -35,16 +34,6 @@ struct linear_cut slope_cut(size_t M, size_t N)
     if (ceil_div(M, c.rows) * c.across < 2)
         c.rows /= 2;
     return c;
-}
-
-int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e)
-{
-    if (p)
-        return par_for(p, n, fn, ctx, e);
-    for (size_t i = 0; i < n; i++)
-        if (fn(ctx, i, 0, e) != 0)
-            return -1;
-    return 0;
 }
 
 int tiles_check(const char *product, struct err *e, size_t n, const size_t (*dims)[2])

@@ -61,7 +61,7 @@ static double gram_error(const double *g, size_t n)
 static int orthogonalize(size_t n, double *q, double *g, double *scratch, struct par *par,
                          struct err *e)
 {
-    if (blas_potrf(n, g, n) != 0 || blas_trtri(n, g, n) != 0)
+    if (blas_potrf(par, n, g, n) != 0 || blas_trtri(par, n, g, n) != 0)
         return err_set(e, ERR_DATA,
                        "the drawn matrix of order %zu is singular to rounding; take another seed",
                        n);

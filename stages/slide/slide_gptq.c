@@ -135,7 +135,7 @@ static void columns_of(size_t K, const double *h, double *diag, struct column *c
 }
 
 static int factor_make(struct factor *f, double damp, size_t K, double *h,
-                       struct inverse_used *used, struct err *e)
+                       struct inverse_used *used, struct par *p, struct err *e)
 {
     double *diag = mem_raw(K, sizeof *diag, e);
     struct column *c = mem_raw(K, sizeof *c, e);
@@ -148,7 +148,7 @@ static int factor_make(struct factor *f, double damp, size_t K, double *h,
             for (size_t k = 0; k < i; k++)
                 h[k * K + i] = h[i * K + k];
         columns_of(K, h, diag, c, f->order);
-        rc = inverse_factor(damp, K, h, diag, f->order, f->U, used, e);
+        rc = inverse_factor(damp, K, h, diag, f->order, f->U, used, p, e);
     }
     free(diag);
     free(c);
@@ -237,7 +237,7 @@ static int round_site(struct gather *g, size_t site, size_t linear, uint8_t *con
     *used = (struct inverse_used){.fallback = "rtn"};
     if (!g->h[site])
         return 0;
-    rc = factor_make(&f, g->g->damp, s->inputs, g->h[site], used, e);
+    rc = factor_make(&f, g->g->damp, s->inputs, g->h[site], used, g->g->par, e);
     for (size_t i = linear; rc == 0 && i < linear + s->count; i++)
         if (!used->fallback || *used->fallback != 'r')
             rc = round_linear(g->g, &f, &g->b->linear[i], slide_block_out(g->b, i), codes[i], e);

@@ -187,6 +187,9 @@ int band_open(struct band *b, const struct sweeping *run, size_t i, struct err *
     for (size_t at = 0; at < b->tiles; at++) {
         b->tile[at].first = (start + at) * R;
         memset(b->tile[at].fitted, 0, run->G);
+        memset(b->tile[at].fed, 0, sizeof b->tile[at].fed);
+        memset(b->tile[at].more, 0, sizeof b->tile[at].more);
+        memset(b->tile[at].square, 0, sizeof b->tile[at].square);
         if (tile_open(b, run, at, e))
             return -1;
     }

@@ -22,6 +22,11 @@ size_t solve_band_start(size_t N, size_t i);
 /* Tiles of the largest band. */
 size_t solve_band_most(size_t N);
 
+/* Sums over the rows of a tile (struct band_tile). */
+struct told {
+    double fed, more, square;
+};
+
 struct sweeping {
     const struct solve_opts *o;
     const struct sweep *s;
@@ -30,6 +35,7 @@ struct sweeping {
     int dynamic, from; /* from: w0 is needed */
     double sharp;      /* log of the rho of random roundings */
     double *bound;     /* one per tile */
+    struct told *told; /* one per tile; NULL: the loss is not told */
     struct band *band; /* one per worker */
 };
 
@@ -45,6 +51,9 @@ struct band_tile {
      * to the power of -1 / least (s / U_jj)^2. */
     struct rng *rng;
     double *weight;
+    /* By row, where the loss is told: the sum of squared errors, what the diagonal has more times
+     * (w - q)^2, and the sum of that. */
+    double fed[SOLVE_TILE], more[SOLVE_TILE], square[SOLVE_TILE];
 };
 
 struct band {

@@ -2,6 +2,7 @@
 /* solve_damp - see solve_damp.h. */
 #include "solve_damp.h"
 
+#include <math.h>
 #include "../../common/tensor/inverse.h"
 
 size_t damp_dead(const struct solve_opts *o, size_t K, const double *H, double *diag, uint8_t *dead)
@@ -35,12 +36,15 @@ void damp_diag(const struct solve_opts *o, size_t K, const double *H, double *di
 }
 
 int damp_factor(const struct solve_opts *o, size_t K, const double *H, const double *diag,
-                const size_t *order, double *U, struct solve_stats *st, struct err *e)
+                const size_t *order, int direct, double *U, double *added, struct solve_stats *st,
+                struct par *p, struct err *e)
 {
     struct inverse_used used;
 
-    if (inverse_factor(o->damp, K, H, diag, order, U, &used, e) < 0)
+    if ((direct ? direct_factor : inverse_factor)(o->damp, K, H, diag, order, U, &used, p, e) < 0)
         return -1;
+    for (size_t k = 0; added && k < K; k++)
+        added[k] = fmax(diag[k], used.least) + used.add - H[k * K + k];
     st->damp = used.damp;
     st->attempts += used.attempts;
     st->fallback = used.fallback ? used.fallback : st->fallback;

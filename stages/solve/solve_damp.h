@@ -17,8 +17,10 @@ size_t damp_dead(const struct solve_opts *o, size_t K, const double *H, double *
 /* The diagonal of the H that fits and refinement use: as above, plus o->damp times its mean. */
 void damp_diag(const struct solve_opts *o, size_t K, const double *H, double *diag, uint8_t *dead);
 
-/* inverse_factor at o->damp; st says what it needed. */
+/* inverse_factor at o->damp, or direct_factor; st says what it needed, added [K], unless it is
+ * NULL, what was added to the diagonal of H. */
 int damp_factor(const struct solve_opts *o, size_t K, const double *H, const double *diag,
-                const size_t *order, double *U, struct solve_stats *st, struct err *e);
+                const size_t *order, int direct, double *U, double *added, struct solve_stats *st,
+                struct par *p, struct err *e);
 
 #endif

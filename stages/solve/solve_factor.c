@@ -22,12 +22,13 @@ void factor_close(struct factor **f)
     free((*f)->dead);
     free((*f)->P);
     free((*f)->keep);
+    free((*f)->added);
     free(*f);
     *f = NULL;
 }
 
-struct factor *factor_open(const struct solve_opts *o, size_t K, const double *H, struct par *p,
-                           struct solve_stats *st, struct err *e)
+static struct factor *make(const struct solve_opts *o, size_t K, const double *H, int direct,
+                           struct par *p, struct solve_stats *st, struct err *e)
 {
     struct factor *f = mem_array(1, sizeof *f, e);
     double *diag = mem_array(K, sizeof *diag, e);
@@ -44,17 +45,19 @@ struct factor *factor_open(const struct solve_opts *o, size_t K, const double *H
     f->U = mem_raw(cells, sizeof *f->U, e);
     f->order = mem_array(K, sizeof *f->order, e);
     f->dead = mem_array(K, 1, e);
-    if (!f->U || !f->order || !f->dead)
+    if (!f->U || !f->order || !f->dead || (direct && !(f->added = mem_raw(K, sizeof *diag, e))))
         goto out;
     st->dead = damp_dead(o, K, H, diag, f->dead);
     if (solve_order(o, K, H, diag, f->order, p, e) ||
-        damp_factor(o, K, H, diag, f->order, f->U, st, e))
+        damp_factor(o, K, H, diag, f->order, direct, f->U, f->added, st, p, e))
         goto out;
     if (o->dead == DEAD_ZERO && st->dead)
         f->sweep.clear = f->dead;
     if (!st->fallback || *st->fallback != 'r') {
         f->sweep.U = f->U;
         f->sweep.order = f->order;
+        f->sweep.direct = direct;
+        f->sweep.added = f->added;
     }
     rc = 0;
 out:
@@ -62,6 +65,18 @@ out:
     if (rc)
         factor_close(&f);
     return f;
+}
+
+struct factor *factor_open(const struct solve_opts *o, size_t K, const double *H, struct par *p,
+                           struct solve_stats *st, struct err *e)
+{
+    return make(o, K, H, 0, p, st, e);
+}
+
+struct factor *factor_open_direct(const struct solve_opts *o, size_t K, const double *H,
+                                  struct par *p, struct solve_stats *st, struct err *e)
+{
+    return make(o, K, H, 1, p, st, e);
 }
 
 int factor_prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,

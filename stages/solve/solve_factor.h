@@ -13,11 +13,15 @@ struct factor {
     size_t *order; /* [K] */
     uint8_t *dead; /* [K] by column */
     double *P, *keep;
+    double *added;      /* [K] by column; of a direct one */
     struct sweep sweep; /* ready to run; without U after fallback "rtn" */
 };
 
 struct factor *factor_open(const struct solve_opts *o, size_t K, const double *H, struct par *p,
                            struct solve_stats *st, struct err *e);
+/* Of H instead of its inverse: for a sweep and no more than that. */
+struct factor *factor_open_direct(const struct solve_opts *o, size_t K, const double *H,
+                                  struct par *p, struct solve_stats *st, struct err *e);
 void factor_close(struct factor **f);
 
 /* P = alpha striu((A + B) U') U, striu the part above the diagonal; A and B [K,K] in column order,

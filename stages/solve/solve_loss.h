@@ -14,7 +14,8 @@ struct solve_loss {
                          constant; NaN without D */
 };
 
-/* The job has been solved; its H must be there, D may be. Sums in a fixed order. */
+/* The job has been solved; its H must be there, D may be. Sums in a fixed order. Without D, of a
+ * job whose solver has told it, the loss is that, and W has its part by solve_energy.h. */
 int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par *p,
                struct solve_loss *out, struct err *e);
 

@@ -157,6 +157,7 @@ int solve_refine(const struct solve_opts *o, struct solve_job *j, struct par *p,
 
     if (o->refine <= 0 || !j->H)
         return 0;
+    j->told = 0;
     run.G = j->K / run.group;
     run.diag = mem_array(j->K, sizeof *run.diag, e);
     run.dead = mem_array(j->K, 1, e);

@@ -17,6 +17,7 @@
 #include "solve_grid.h"
 
 #define R SOLVE_TILE
+#define LEAST_LEFT 0x1p-10
 
 /* A tile of a band on its way through the columns [b0, b1). */
 struct step {
@@ -132,7 +133,10 @@ static int take_column(const struct step *s, size_t i, struct err *e)
         round_random(w, lanes.scale, lanes.zero, run->o->bits, u, s->t, q, code);
     else
         run->o->grid->nearest(&lanes, w, q, code);
-    for (size_t r = 0; r < R; r++)
+    if (run->s->direct)
+        solve_tile_direct(w, w0, q, u, run->told ? run->s->added[column] : 0.0, err, s->t->fed,
+                          s->t->more, s->t->square);
+    for (size_t r = 0; !run->s->direct && r < R; r++)
         err[r] = (w[r] - q[r]) / u;
     for (size_t r = 0; beta > 0.0 && r < R; r++)
         err[r] = (w[r] - q[r] - beta * (w[r] - w0[r])) / u;
@@ -249,6 +253,18 @@ static double tile_bound(const struct sweeping *run, const struct band_tile *t)
     return 0.25 * step * step * sum;
 }
 
+static struct told tile_told(const struct sweeping *run, const struct band_tile *t)
+{
+    struct told sum = {0.0, 0.0, 0.0};
+
+    for (size_t r = 0; r < band_rows(run, t); r++) {
+        sum.fed += t->fed[r];
+        sum.more += t->more[r];
+        sum.square += t->square[r];
+    }
+    return sum;
+}
+
 static int sweep_band(void *ctx, size_t i, size_t worker, struct err *e)
 {
     struct sweeping *run = ctx;
@@ -262,6 +278,8 @@ static int sweep_band(void *ctx, size_t i, size_t worker, struct err *e)
         return -1;
     for (size_t at = 0; run->s->U && at < b->tiles; at++)
         run->bound[b->tile[at].first / R] = tile_bound(run, &b->tile[at]);
+    for (size_t at = 0; run->told && at < b->tiles; at++)
+        run->told[b->tile[at].first / R] = tile_told(run, &b->tile[at]);
     band_store(b, run);
     return 0;
 }
@@ -300,6 +318,24 @@ static int set_diag(const struct sweeping *run, double **diag, struct err *e)
     return 0;
 }
 
+/* The squared errors are the loss in the factored H: less what that has more on its diagonal. Where
+ * it has nearly all there, too little is left of the digits. */
+static void tell_loss(const struct sweeping *run)
+{
+    struct solve_job *j = run->j;
+    struct told sum = {0.0, 0.0, 0.0};
+
+    j->told = 0;
+    for (size_t i = 0; run->told && i < solve_tile_count(j->N); i++) {
+        sum.fed += run->told[i].fed;
+        sum.more += run->told[i].more;
+        sum.square += run->told[i].square;
+    }
+    j->loss = sum.fed - sum.more;
+    j->square = sum.square;
+    j->told = run->told && j->loss >= sum.fed * LEAST_LEFT;
+}
+
 int sweep_run(const struct solve_opts *o, const struct sweep *s, struct solve_job *j, struct par *p,
               struct err *e)
 {
@@ -311,23 +347,27 @@ int sweep_run(const struct solve_opts *o, const struct sweep *s, struct solve_jo
     run.group = o->group > 0 ? (size_t)o->group : j->K;
     run.G = j->K / run.group;
     run.dynamic = s->U && o->groups == GROUPS_DYNAMIC && run.group < j->K;
-    run.from = s->keep || s->beta > 0.0 || s->tries > 0;
+    run.from = s->keep || s->beta > 0.0 || s->tries > 0 || s->direct;
     run.sharp = s->tries > 0 ? sharpness(j->K, s->tries) : 0.0;
     if (set_diag(&run, &diag, e))
         return -1;
     run.band = mem_array(par_threads(p), sizeof *run.band, e);
     run.bound = mem_array(solve_tile_count(j->N), sizeof *run.bound, e);
-    if (!run.band || !run.bound)
+    if (s->added && !s->clear)
+        run.told = mem_array(solve_tile_count(j->N), sizeof *run.told, e);
+    if (!run.band || !run.bound || (s->added && !s->clear && !run.told))
         goto out;
     rc = par_for(p, solve_band_count(j->N), sweep_band, &run, e);
     j->bound = s->U ? 0.0 : NAN;
     for (size_t i = 0; s->U && i < solve_tile_count(j->N); i++)
         j->bound += run.bound[i];
+    tell_loss(&run);
 out:
     for (size_t i = 0; run.band && i < par_threads(p); i++)
         band_release(&run.band[i]);
     free(run.band);
     free(run.bound);
+    free(run.told);
     free(diag);
     j->diag = NULL;
     return rc;

@@ -12,6 +12,12 @@
 struct sweep {
     const double *U; /* [K,K], H^-1 = U'U, rows and columns in processing order; NULL: no feedback,
                         plain rounding */
+    /* U is that of direct_factor: later -= (q - w0) U[j,later]. Not with groups that are dynamic,
+     * nor with P, keep or beta: until its turn a column is not what the others make of it. */
+    int direct;
+    /* [K] by column: what the factored H has more on its diagonal; the loss follows from the errors
+     * then. NULL: it does not. Only where direct is set. */
+    const double *added;
     const size_t *order;  /* [K] column taken at each step; NULL: as they come */
     const uint8_t *clear; /* [K] columns set to 0 first (per-row grids are fitted before that, group
                              grids after); NULL: none */

@@ -126,6 +126,27 @@ EACH_CPU(solve_tile_range,
          (const double *restrict x, size_t n, double *restrict lo, double *restrict hi),
          (x, n, lo, hi))
 
+EACH_BODY solve_tile_direct_body(const double *restrict w, const double *restrict w0,
+                                 const double *restrict q, double u, double by, double *restrict e,
+                                 double *restrict fed, double *restrict more,
+                                 double *restrict square)
+{
+    for (size_t r = 0; r < R; r++) {
+        const double d = q[r] - w0[r], f = (w[r] - q[r]) / u;
+
+        e[r] = d;
+        fed[r] += f * f;
+        more[r] += by * (d * d);
+        square[r] += d * d;
+    }
+}
+
+EACH_CPU(solve_tile_direct,
+         (const double *restrict w, const double *restrict w0, const double *restrict q, double u,
+          double by, double *restrict e, double *restrict fed, double *restrict more,
+          double *restrict square),
+         (w, w0, q, u, by, e, fed, more, square))
+
 EACH_BODY solve_tile_spread_body(double *restrict x, size_t n, const double *restrict e,
                                  const double *restrict u)
 {

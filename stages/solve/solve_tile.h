@@ -31,6 +31,10 @@ void solve_tile_weighted(const double *x, size_t n, const struct grid *grid,
                          const struct grid_lanes *lanes, const double *h, double *sums);
 /* lo = min(0, columns), hi = max(0, columns) */
 void solve_tile_range(const double *x, size_t n, double *lo, double *hi);
+/* Of a column that started from w0, came to w and was rounded to q, by a direct factor: e = q - w0
+ * is what it hands on; fed += ((w - q) / u)^2, more += by (w0 - q)^2, square += (w0 - q)^2. */
+void solve_tile_direct(const double *w, const double *w0, const double *q, double u, double by,
+                       double *e, double *fed, double *more, double *square);
 /* Columns x[k] -= e u[k] for k < n. */
 void solve_tile_spread(double *x, size_t n, const double *e, const double *u);
 

@@ -115,6 +115,10 @@ struct solve_job {
     atomic_size_t raised;  /* out: scales that rounded to 0 and were raised (solve_grid.h) */
     const double *diag;    /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
     double bound;          /* out: see sweep_run; NaN from a solver without feedback */
+    /* out: tr((W-Q)H(W-Q)') and |W-Q|^2, where told is 1: a sweep may know. Who changes scales or
+     * codes afterwards, or solved for other weights, sets it to 0. */
+    int told;
+    double loss, square;
 };
 
 #define SOLVER_NEEDS_H 1

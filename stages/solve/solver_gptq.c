@@ -9,6 +9,16 @@
 
 #include "solve_factor.h"
 
+/* Groups that are fitted on the way look at columns whose turn has not come. */
+static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e)
+{
+    if (o->groups == GROUPS_DYNAMIC)
+        return factor_prepare(o, K, H, D, p, state, st, e);
+    *state = factor_open_direct(o, K, H, p, st, e);
+    return *state ? 0 : -1;
+}
+
 extern const struct solver solver_gptq;
 const struct solver solver_gptq = {
     .name = "gptq",
@@ -16,8 +26,9 @@ const struct solver solver_gptq = {
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
     .squares = 1,
+    .back = 1,
     .half = 1,
-    .prepare = factor_prepare,
+    .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,
 };

@@ -72,6 +72,7 @@ static int solve(const struct solve_opts *o, void *state, struct solve_job *j, s
     }
     j->W = W;
     j->w_type = type;
+    j->told = 0;
     free(shifted);
     return rc;
 }

@@ -40,9 +40,10 @@ static int measure(struct work *w, struct answer *a, struct solve_job *j, struct
     if (!isfinite(own->loss))
         return err_set(e, ERR_DATA, "%s: the loss of '%s' is not finite", w->problem->id, j->name);
     hold = *own;
-    if (w->hold_H && !w->refitting) {
-        j->H = w->hold_H;
-        j->D = w->hold_D;
+    if (w->contest && !w->refitting && (w->hold_H || j->told)) {
+        j->told = 0; /* contenders are compared by the same sums: equals are equal */
+        j->H = w->hold_H ? w->hold_H : w->H;
+        j->D = w->hold_H ? w->hold_D : w->D;
         if (solve_loss(&a->o, j, p, &hold, e))
             return -1;
     }

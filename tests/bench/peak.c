@@ -7,9 +7,10 @@
  *
  * Counted as useful: forward 2 flops per weight of the blocks' linears and token (without the
  * last linear, whose output nobody needs), attention 4 d_attn (LENGTH / 2) per token and block,
- * one triangle of S per site K^2 per token (multiply and add), solve N K^2 + 2/3 K^3 per site.
+ * one triangle of S per site K^2 per token (multiply and add), solve N K^2 + 1/3 K^3 per site.
  * Not counted: norms, activations, sampling, packing, compression, copies. `losses`: the products
- * behind the losses that each solution carries, 2 N K^2 per site; useful, but not for the codes. */
+ * behind the losses that each solution carries, N K^2 per site for what the weights themselves give
+ * out (in bf16 or f32); useful, but not for the codes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,8 +152,8 @@ static int count(const char *dir, double tokens, double length, struct err *e)
             N += (double)site->linear[i].rows;
         weights += N * K;
         gram += K * K;
-        solve += N * K * K + 2.0 / 3 * K * K * K;
-        losses += 2 * N * K * K;
+        solve += N * K * K + 1.0 / 3 * K * K * K;
+        losses += N * K * K;
         last = N * K;
     }
     printf("forward %.6g\n", 2 * tokens * (weights - last));

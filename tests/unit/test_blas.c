@@ -34,18 +34,6 @@ static float *random_f32(size_t n, uint64_t seed)
     return x;
 }
 
-static double *random_f64(size_t n, uint64_t seed)
-{
-    struct rng r;
-    double *x = mem_raw(n, sizeof *x, NULL);
-
-    assert_non_null(x);
-    rng_seed(&r, seed, 0);
-    for (size_t i = 0; i < n; i++)
-        x[i] = rng_unit(&r) - 0.5;
-    return x;
-}
-
 /* |x_i y_i| <= 1/4 each; u = FLT_EPSILON / 2 */
 static double sum_bound(size_t n)
 {
@@ -78,11 +66,6 @@ static void test_bad_arguments(void **state)
     assert_int_equal(blas_sgemm(0, 0, 2, 2, 2, 1, v, 1, v, 2, 0, v, 2, &e), -1);
     assert_int_equal(blas_cross(NULL, 2, 4, 4, v, 3, v, 4, v, 4, &e), -1);
     assert_int_equal(blas_dgemm(NULL, 0, 0, 2, 2, 2, 1, d, 1, d, 2, 0, d, 2, &e), -1);
-    assert_int_equal(blas_potrf(2, d, 1), -1);
-    assert_int_equal(blas_trtri(2, d, 1), -1);
-    assert_int_equal(blas_potrf(2, d, 2), 2);
-    d[3] = NAN;
-    assert_int_equal(blas_potrf(2, d, 2), 2);
 }
 
 static void linear_case(size_t T, size_t N, size_t K, int add)
@@ -374,44 +357,6 @@ static void test_cross_and_sgemm(void **state)
     free(want);
 }
 
-/* A = B B' + K: factor, invert, and come back to the identity; residual bound K^2 eps times a
- * condition number below 20. */
-static void test_factor(void **state)
-{
-    enum { K = 300 };
-    double *b = random_f64(K * K, 9), *a = mem_raw(K * K, sizeof *a, NULL),
-           *l = mem_raw(K * K, sizeof *l, NULL);
-    double *one = mem_raw(K * K, sizeof *one, NULL), *first = mem_raw(K * K, sizeof *first, NULL);
-    struct err e = {0};
-    struct par *p = par_open(3, &e);
-
-    (void)state;
-    assert_true(a && l && one && first);
-    assert_int_equal(blas_dgemm(p, 0, 1, K, K, K, 1.0, b, K, b, K, 0.0, first, K, &e), 0);
-    assert_int_equal(blas_dgemm(NULL, 0, 1, K, K, K, 1.0, b, K, b, K, 0.0, a, K, &e), 0);
-    assert_true(memcmp(first, a, K * K * sizeof *a) == 0);
-    for (size_t i = 0; i < K; i++)
-        a[i * K + i] += K;
-    memcpy(l, a, K * K * sizeof *l);
-    l[1] = 12345.0; /* above the diagonal: neither read nor written */
-    assert_int_equal(blas_potrf(K, l, K), 0);
-    assert_true(l[1] == 12345.0);
-    assert_int_equal(blas_trtri(K, l, K), 0);
-    for (size_t i = 0; i < K; i++)
-        memset(l + i * K + i + 1, 0, (K - i - 1) * sizeof *l);
-    assert_int_equal(blas_dgemm(p, 0, 0, K, K, K, 1.0, l, K, a, K, 0.0, one, K, &e), 0);
-    assert_int_equal(blas_dgemm(p, 0, 1, K, K, K, 1.0, one, K, l, K, 0.0, a, K, &e), 0);
-    for (size_t i = 0; i < K; i++)
-        for (size_t j = 0; j < K; j++)
-            assert_true(fabs(a[i * K + j] - (i == j)) <= (double)K * K * DBL_EPSILON * 20);
-    par_close(&p);
-    free(a);
-    free(b);
-    free(l);
-    free(one);
-    free(first);
-}
-
 /* Many shapes from many threads: kernels are built, used and dropped while others use theirs. */
 static int busy_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
@@ -522,7 +467,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_gram_by_panels),
         cmocka_unit_test(test_row_distance),
         cmocka_unit_test(test_cross_and_sgemm),
-        cmocka_unit_test(test_factor),
         cmocka_unit_test(test_many_shapes),
         cmocka_unit_test(test_kernel_text),
         cmocka_unit_test(test_room),

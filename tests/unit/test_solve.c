@@ -429,7 +429,7 @@ static void test_factor(void **ctx)
         H[i] = data.S[i] / T;
     assert_int_equal(damp_dead(&o, K, H, diag, dead), 0);
     assert_int_equal(solve_order(&o, K, NULL, diag, order, NULL, &e), 0);
-    assert_int_equal(damp_factor(&o, K, H, diag, order, U, &st, &e), 0);
+    assert_int_equal(damp_factor(&o, K, H, diag, order, 0, U, NULL, &st, NULL, &e), 0);
     assert_int_equal(st.attempts, 1);
     for (size_t k = 0; k < K; k++)
         mean += diag[k] / K;
