@@ -59,50 +59,90 @@ static int each_rows(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
+/* The rows of a site, and what their products are of. */
+struct seen_rows {
+    struct block_rows r;
+    uint16_t *half; /* [count, K] them in bf16; NULL: products are of f32 */
+    const float *w; /* weights of the tokens of the chunk; NULL: all 1 */
+};
+
+static int multiply(const struct leave *l, const float *m, size_t N, size_t K,
+                    const struct seen_rows *x, float *y, struct err *e)
+{
+    struct par *p = l->x->par;
+    uint16_t *m16;
+    int rc = -1;
+
+    if (!x->half)
+        return blas_linear(p, x->r.count, N, K, x->r.x, K, m, K, y, N, 0, e);
+    if ((m16 = mem_raw(N * K, sizeof *m16, e)) && blas_narrow(p, N * K, m, m16, e) == 0)
+        rc = blas_linear16(p, x->r.count, N, K, x->half, NULL, K, m16, NULL, K, y, N, 0, e);
+    free(m16);
+    return rc;
+}
+
 /* Sum of w |M x|^2 over the rows. */
 static int energy(const struct leave *l, const float *m, size_t N, size_t K,
-                  const struct block_rows *r, const float *w, double *sum, struct err *e)
+                  const struct seen_rows *x, double *sum, struct err *e)
 {
+    const struct block_rows *r = &x->r;
     struct squares s = {.y = mem_raw(r->count * N + 1, sizeof *s.y, e),
                         .T = r->count,
                         .N = N,
                         .row = mem_raw(r->count + 1, sizeof *s.row, e)};
     int rc = -1;
 
-    if (s.y && s.row && blas_linear(l->x->par, s.T, N, K, r->x, K, m, K, s.y, N, 0, e) == 0)
+    if (s.y && s.row && multiply(l, m, N, K, x, s.y, e) == 0)
         rc = par_for(l->x->par, (s.T + TILE_ROWS - 1) / TILE_ROWS, each_rows, &s, e);
     for (size_t t = 0; rc == 0 && t < s.T; t++)
-        *sum += s.row[t] * (w ? (double)w[r->token ? r->token[t] : t] : 1);
+        *sum += s.row[t] * (x->w ? (double)x->w[r->token ? r->token[t] : t] : 1);
     free(s.y);
     free(s.row);
     return rc;
+}
+
+static int measure_linears(struct leave *l, size_t linear, size_t count, const struct seen_rows *x,
+                           struct err *e)
+{
+    for (size_t i = linear; x->r.count && i < linear + count; i++) {
+        const struct slide_linear *of = &l->b->linear[i];
+
+        if (energy(l, l->diff[i], of->N, of->K, x, &l->error[i], e) < 0 ||
+            energy(l, of->w, of->N, of->K, x, &l->whole[i], e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int measure_site(struct leave *l, size_t site, size_t linear, const struct slide_part *p,
                         struct err *e)
 {
     const struct slide_data *d = l->x->data;
-    const float *w = d->weight ? d->weight + p->first : NULL;
+    const struct site *of = &l->sites->site[l->first + site];
+    struct seen_rows x = {.w = d->weight ? d->weight + p->first : NULL};
     struct site_sums *s = &l->sums[site];
-    struct block_rows r;
+    int rc = 0;
 
-    if (block_site_rows(l->b->b, site, &p->rows, DT_F32, &r, e) < 0)
+    if (block_site_rows(l->b->b, site, &p->rows, DT_F32, &x.r, e) < 0)
         return -1;
-    for (size_t t = 0; t < r.count; t++) {
-        const double x = w ? (double)w[r.token ? r.token[t] : t] : 1;
+    for (size_t t = 0; t < x.r.count; t++) {
+        const double w = x.w ? (double)x.w[x.r.token ? x.r.token[t] : t] : 1;
 
-        s->sum_w += x;
-        s->sum_w2 += x * x;
+        s->sum_w += w;
+        s->sum_w2 += w * w;
     }
-    s->tokens += r.count;
-    for (size_t i = linear; r.count && i < linear + l->sites->site[l->first + site].count; i++) {
-        const struct slide_linear *x = &l->b->linear[i];
+    s->tokens += x.r.count;
+    if (l->x->o->products == PRODUCTS_BF16) {
+        const size_t n = x.r.count * of->inputs;
 
-        if (energy(l, l->diff[i], x->N, x->K, &r, w, &l->error[i], e) < 0 ||
-            energy(l, x->w, x->N, x->K, &r, w, &l->whole[i], e) < 0)
-            return -1;
+        rc = (x.half = mem_raw(n + 1, sizeof *x.half, e))
+                 ? blas_narrow(l->x->par, n, x.r.x, x.half, e)
+                 : -1;
     }
-    return 0;
+    if (rc == 0)
+        rc = measure_linears(l, linear, of->count, &x, e);
+    free(x.half);
+    return rc;
 }
 
 struct measure {
