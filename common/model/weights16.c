@@ -7,7 +7,7 @@
 #include "../base/mem.h"
 #include "../tensor/dtype.h"
 
-enum { PIECE = 1 << 16 }; /* numbers at a time, or a row */
+enum { PIECE = 1 << 14 }; /* numbers at a time, or a row */
 
 #define TOO_LARGE "is too large for bf16: --products f32 takes it"
 
