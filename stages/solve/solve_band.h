@@ -14,7 +14,7 @@
 /* Tiles of a band at most, and how many bands there are to be, where there are as many tiles, so
  * that several threads find work. */
 #define SOLVE_BAND ((size_t)8)
-#define SOLVE_BANDS ((size_t)8)
+#define SOLVE_BANDS ((size_t)4)
 
 size_t solve_band_count(size_t N);
 /* The first tile of band i; of i = the count, the number of tiles. */
