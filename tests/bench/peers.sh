@@ -45,14 +45,14 @@ llama_make() {
     cmake -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF
     ninja -C build llama-imatrix llama-quantize
 }
-environment llmcompressor llmcompressor transformers tokenizers
+environment llmcompressor llmcompressor transformers tokenizers sentencepiece
 "$(python llmcompressor)" "$here/peer.py" rows "$model" "$data" "$tokens" "$length" "$work/rows.jsonl"
 
 perplexity() { # CHECKPOINT
     "$bin/ptq" eval --quiet --json --model "$1" --data "$eval" --max-windows "${PTQ_BENCH_WINDOWS:-0}" --products "$products" | sed -n 's/.*"perplexity": *\([0-9.]*\).*/\1/p' | head -n 1
 }
 row() { # NAME WALL CPU MEMORY CHECKPOINT
-    printf '| %s | %.1f | %.1f | %.0f | %s |\n' "$1" "$2" "$3" "$4" "$(perplexity "$5")" | tee -a "$work/table"
+    printf '| %s | %.1f | %.1f | %.0f | %.3f |\n' "$1" "$2" "$3" "$4" "$(perplexity "$5")" | tee -a "$work/table"
 }
 ours() {
     rm -rf "$work/ours"
@@ -76,17 +76,25 @@ peer() { # TOOL
     fi
 }
 
-# Its model file, and the rows as text, which it cuts into tokens itself, are made before and not counted.
+# Its model file, in bf16; where its converter does not know the tokenizer, by way of ours, whose linears have eight bits.
+model_gguf() {
+    from=
+    ! "$(python llmcompressor)" "$tools/llama.cpp/convert_hf_to_gguf.py" --outtype bf16 --outfile "$work/model.gguf" "$model" || return 0
+    from=", of a model rounded to Q8_0 before"
+    "$bin/ptq" run gptq --solver rtn --quiet --model "$model" --data "$work/rows.jsonl" --tokens "$length" --bits 8 --group 32 --format gguf --overwrite --out "$work/q8" &&
+        "$tools/llama.cpp/build/bin/llama-quantize" --allow-requantize "$work"/q8/*.gguf "$work/model.gguf" BF16
+}
+# The model file, and the rows as text, which it cuts into tokens itself, are made before and not counted.
 imatrix() {
     [ "$bits" = 4 ] || { echo "peers: llama.cpp's grid beside W4 would be Q4_0: left out at $bits bits" >&2; return 0; }
     [ -x "$tools/llama.cpp/build/bin/llama-quantize" ] || (set -e; llama_make) >"$work/llama.cpp.make" 2>&1 || true
     [ -x "$tools/llama.cpp/build/bin/llama-quantize" ] || { echo "peers: llama.cpp cannot be made, see $work/llama.cpp.make" >&2; return 0; }
     rm -f "$work/imatrix.gguf"
-    if "$(python llmcompressor)" "$tools/llama.cpp/convert_hf_to_gguf.py" --outtype bf16 --outfile "$work/model.gguf" "$model" >"$work/imatrix.log" 2>&1 &&
+    if model_gguf >"$work/imatrix.log" 2>&1 &&
         "$(python llmcompressor)" "$here/peer.py" text "$model" "$work/rows.jsonl" "$work/rows.txt" &&
         taskset -c "$cores" "$(python llmcompressor)" "$here/peer.py" imatrix "$tools/llama.cpp/build/bin" "$work/model.gguf" "$work/rows.txt" "$length" "$work/imatrix.gguf" >>"$work/imatrix.log" 2>&1; then
         # shellcheck disable=SC2046 # three words
-        row "llama.cpp (of $(cat "$tools/llama.cpp/version")): imatrix, then Q4_0, groups of 32" \
+        row "llama.cpp (of $(cat "$tools/llama.cpp/version")): imatrix, then Q4_0, groups of 32$from" \
             $(sed -n 's/^used //p' "$work/imatrix.log") "$work/imatrix.gguf"
     else
         echo "peers: llama.cpp ended badly, see $work/imatrix.log" >&2
@@ -106,7 +114,7 @@ done
     echo "# GPTQ beside other tools"
     echo
     echo "$(basename "$model"), W$bits g$group symmetric, $(wc -l <"$work/rows.jsonl") rows of $length tokens, the same for all; $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), cores $cores."
-    echo "Ours with --products $products. In the order in which they ran. Memory: the peak of the process, of ours the sum of the peaks of all. Perplexity by ptq eval on $(basename "$eval"); full precision $(perplexity "$model")."
+    echo "Ours with --products $products. In the order in which they ran. Memory: the peak of the process, of ours the sum of the peaks of all. Perplexity by ptq eval on $(basename "$eval"); full precision $(printf %.3f "$(perplexity "$model")")."
     echo
     echo "| tool | wall s | CPU s | peak MiB | perplexity |"
     echo "| --- | --- | --- | --- | --- |"
