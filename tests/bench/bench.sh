@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench.sh BIN PEAK - one GPTQ run and some windows that learn, and what they made of the machine. `make bench` calls it.
 # PTQ_BENCH_MODEL and PTQ_BENCH_DATA: another model folder and text than the bundled ones; PTQ_BENCH_TOKENS, PTQ_BENCH_LENGTH: how
-# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward and windows multiply in (f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 4M: the defaults).
+# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward and windows multiply in (bf16 where the CPU does, else f32); PTQ_BENCH_WINDOWS=no: without windows that learn; PTQ_BENCH_MEM, PTQ_BENCH_ROWS: hidden states of a forward process that stay in memory, and rows of sites among them (2G, 4M: the defaults).
 # The peak is measured in the same run, before and after, and the better one counts.
 set -eu
 bin=$1
@@ -11,7 +11,7 @@ model=${PTQ_BENCH_MODEL:-pipelines/demo/tale-qwen3}
 data=${PTQ_BENCH_DATA:-pipelines/demo/tale-qwen3/calib.jsonl}
 tokens=${PTQ_BENCH_TOKENS:-65536}
 length=${PTQ_BENCH_LENGTH:-2048}
-products=${PTQ_BENCH_PRODUCTS:-f32}
+products=${PTQ_BENCH_PRODUCTS:-$(if grep -qw avx512_bf16 /proc/cpuinfo; then echo bf16; else echo f32; fi)}
 mem=${PTQ_BENCH_MEM:-2G}
 rows=${PTQ_BENCH_ROWS:-4M}
 out=build/bench/out

@@ -31,7 +31,7 @@ def rows(model, data, tokens, length, out):
     tokenizer = AutoTokenizer.from_pretrained(model)
     ids = []
     for line in lines(data):
-        ids += tokenizer(line["text"], add_special_tokens=False)["input_ids"]
+        ids += line["input_ids"] if "input_ids" in line else tokenizer(line["text"], add_special_tokens=False)["input_ids"]
         if len(ids) >= int(tokens):
             break
     with open(out, "w", encoding="utf-8") as f:

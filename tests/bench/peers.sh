@@ -110,14 +110,20 @@ for tool in ${PTQ_BENCH_PEERS:-llmcompressor gptqmodel imatrix}; do
     esac
     ours
 done
+section="$(basename "$model"), W$bits g$group symmetric, $(wc -l <"$work/rows.jsonl") rows of $length tokens"
 {
     echo "# GPTQ beside other tools"
     echo
-    echo "$(basename "$model"), W$bits g$group symmetric, $(wc -l <"$work/rows.jsonl") rows of $length tokens, the same for all; $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), cores $cores."
-    echo "Ours with --products $products. In the order in which they ran. Memory: the peak of the process, of ours the sum of the peaks of all. Perplexity by ptq eval on $(basename "$eval"); full precision $(printf %.3f "$(perplexity "$model")")."
+    echo "Made by \`make bench-peers\`, a section a time. The same rows for all. In the order in which they ran. Memory: the peak of the process, of ours the sum of the peaks of all."
+    echo
+    [ ! -e "$table" ] || awk -v now="## $section" '/^## / { on = $0 != now } on' "$table"
+    echo "## $section"
+    echo
+    echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), cores $cores. Ours with --products $products. Perplexity by ptq eval on $(basename "$eval"); full precision $(printf %.3f "$(perplexity "$model")")."
     echo
     echo "| tool | wall s | CPU s | peak MiB | perplexity |"
     echo "| --- | --- | --- | --- | --- |"
     cat "$work/table"
+    echo
 } >"$table.new"
 mv "$table.new" "$table"
