@@ -95,7 +95,8 @@ static int slope_bytes(const struct slide_opts *o, const struct config *c,
                        struct err *e)
 {
     const double length = (double)f->length, threads = forecast_threads(f, f->sharers),
-                 rows = ceil((double)o->batch / (double)o->parts) * length;
+                 batch = fmin((double)o->batch, ceil((double)f->tokens / length)),
+                 rows = ceil(batch / (double)o->parts) * length;
     double window = 0;
 
     for (size_t b = 0; b < c->layers; b++)
@@ -136,7 +137,7 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
     const double length = (double)f->length, threads = (double)(f->cores ? f->cores : 1),
                  sequences = ceil((double)f->tokens / length),
                  scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
-    const size_t step = o->batch * (size_t)f->length;
+    const size_t step = (size_t)fmin((double)o->batch, sequences) * (size_t)f->length;
     struct load *x = NULL;
     struct slide_span *span = NULL;
     struct cost cost;

@@ -83,6 +83,10 @@ static void window(void *ctx, const struct slide_progress *p, const struct slide
     log_info("window %zu of %zu, block%s %zu to %zu: loss %.4g -> %.4g %s", p->window + 1,
              p->windows, plural_s(p->count), p->first, p->first + p->count - 1, x->before, x->after,
              x->there ? "in an earlier run" : how);
+    if (x->after > x->before)
+        log_warn("window %zu of %zu is worse than it was before it learned: use a smaller --lr "
+                 "(--clip-lr, --alpha-lr), or fewer --epochs",
+                 p->window + 1, p->windows);
 }
 
 static int take_chunk(void *ctx, struct msg **m, struct err *e)

@@ -138,10 +138,11 @@ in_memory() { # FILE: what a sender says of its socket
 @test "another run is refused, and both say why" {
     make_stream 1 1K a.ptq
     ptq-cat --quiet --run aaa --in "@$at" --out b.ptq 2>said &
+    receiver=$!
     run -100 ptq-cat --quiet --run bbb --in a.ptq --out "$at"
     [[ $output == *"run bbb where run aaa is going on"* ]]
     run -0 ptq-cat --quiet --run aaa --in a.ptq --out "$at"
-    wait %1
+    ends_with 0 $receiver
     grep -q "run bbb where run aaa is going on" said
 }
 

@@ -101,6 +101,16 @@ losses() { # OUT: of the linears, in the order of their sites
     awk '/ -> / { for (i = 1; i < NF; i++) if ($i == "->" && $(i + 1) >= $(i - 1)) exit 1 }' log
     run -0 ptq-inspect solutions.ptq
     [ "$(grep -c "^solution b" <<<"$output")" = 8 ]
+    run ! grep 'worse' log
+    slide --in chunks.ptq --epochs 6 --shallow 0 --window 1 --stride 1 --deep 0 --lr 1 --threads 1 --quiet 2>log >solutions.ptq
+    grep -q 'slide: warning: window 1 of 2 is worse than it was before it learned: use a smaller --lr' log
+}
+
+@test "a plan of more sequences to a step than there are is that of all of them" {
+    foreseen() { # BATCH
+        ptq plan slide --model "$M" --tokens 128 --length 32 --bits 2 --batch "$1" --json | jq .memory.slide.peak_bytes
+    }
+    jq -ne "$(foreseen 1000000) / $(foreseen 4) | . > 0.95 and . < 1.05" # pages of libraries that happen to be there differ
 }
 
 @test "windows that were learned are taken over, broken files are not, and the bytes are the same" {
