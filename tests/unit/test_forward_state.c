@@ -372,10 +372,12 @@ static void messages_that_do_not_fit(void **state)
     lose(DIR, &o, &a, 7);
     take_all(f);
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct json *value = NULL;
+
+        if (t[i].field)
+            value = t[i].value == -2 ? json_new_text("0123456789abcdeg") : json_new_int(t[i].value);
         restore(f);
-        change(&f[3], rest_of(&f[3]), t[i].field,
-               t[i].value == -2 ? json_new_text("0123456789abcdeg") : json_new_int(t[i].value),
-               t[i].field ? NULL : "kept");
+        change(&f[3], rest_of(&f[3]), t[i].field, value, t[i].field ? NULL : "kept");
         goes_from(&o, &a, 7, 2, 1, "", t[i].bad);
     }
     restore(f);
