@@ -61,17 +61,21 @@ static int corner_factor(const struct triangle *t)
     return info < 0 ? -1 : (int)info;
 }
 
-/* Some rows below the block: times the inverse of its transpose. */
-static int below_tile(void *ctx, size_t i, size_t worker, struct err *e)
+/* Some rows below the block: times the inverse of it, or of its transpose, by `sign`. */
+static void rows_solve(const struct triangle *t, size_t i, CBLAS_TRANSPOSE how, double sign)
 {
-    const struct triangle *t = ctx;
     const size_t row = t->first + i * t->block;
 
+    t->lib->dtrsm(CblasRowMajor, CblasRight, CblasLower, how, CblasNonUnit,
+                  (int)least(t->block, t->K - row), (int)t->side, sign, cell(t, t->at, t->at),
+                  (int)t->ld, cell(t, row, t->at), (int)t->ld);
+}
+
+static int below_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
     (void)worker;
     (void)e;
-    t->lib->dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit,
-                  (int)least(t->block, t->K - row), (int)t->side, 1.0, cell(t, t->at, t->at),
-                  (int)t->ld, cell(t, row, t->at), (int)t->ld);
+    rows_solve(ctx, i, CblasTrans, 1.0);
     return 0;
 }
 
@@ -127,17 +131,11 @@ int blas_potrf(struct par *p, size_t K, double *a, size_t lda)
  * Before block k, the columns in front of it hold the inverse down to there and, below, minus what
  * their rows of L do to it. */
 
-/* Rows below the block: times minus its inverse. */
 static int under_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
-    const struct triangle *t = ctx;
-    const size_t row = t->first + i * t->block;
-
     (void)worker;
     (void)e;
-    t->lib->dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit,
-                  (int)least(t->block, t->K - row), (int)t->side, -1.0, cell(t, t->at, t->at),
-                  (int)t->ld, cell(t, row, t->at), (int)t->ld);
+    rows_solve(ctx, i, CblasNoTrans, -1.0);
     return 0;
 }
 

@@ -88,6 +88,17 @@ static double window_bytes(const struct slide_opts *o, const struct load *x, siz
     return held + (o->gptq ? values + block : most(values, block));
 }
 
+static double sequences_of(const struct forecast *f)
+{
+    return ceil((double)f->tokens / (double)f->length);
+}
+
+/* Sequences: --batch, or all that there are. */
+static double in_a_step(const struct slide_opts *o, const struct forecast *f)
+{
+    return fmin((double)o->batch, sequences_of(f));
+}
+
 /* Of a process that makes the gradients of one part after the other; x is written over. */
 static int slope_bytes(const struct slide_opts *o, const struct config *c,
                        const struct sites *sites, const struct forecast *f,
@@ -95,8 +106,7 @@ static int slope_bytes(const struct slide_opts *o, const struct config *c,
                        struct err *e)
 {
     const double length = (double)f->length, threads = forecast_threads(f, f->sharers),
-                 batch = fmin((double)o->batch, ceil((double)f->tokens / length)),
-                 rows = ceil(batch / (double)o->parts) * length;
+                 rows = ceil(in_a_step(o, f) / (double)o->parts) * length;
     double window = 0;
 
     for (size_t b = 0; b < c->layers; b++)
@@ -135,9 +145,8 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
                         struct slide_forecast *out, struct err *e)
 {
     const double length = (double)f->length, threads = (double)(f->cores ? f->cores : 1),
-                 sequences = ceil((double)f->tokens / length),
                  scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
-    const size_t step = (size_t)fmin((double)o->batch, sequences) * (size_t)f->length;
+    const size_t step = (size_t)in_a_step(o, f) * (size_t)f->length;
     struct load *x = NULL;
     struct slide_span *span = NULL;
     struct cost cost;
@@ -161,8 +170,8 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
         for (size_t b = 0; b < c->layers; b++)
             out->flops += (double)f->tokens * x[b].squares + x[b].cubes;
     }
-    add_work(o, span, spans, x, cost.flops / (double)c->layers, ceil(sequences / (double)o->batch),
-             out);
+    add_work(o, span, spans, x, cost.flops / (double)c->layers,
+             ceil(sequences_of(f) / (double)o->batch), out);
     out->seconds /= threads;
     out->bytes = (uint64_t)(forecast_blocks(threads) + 3 * scores +
                             (f->sharers ? window

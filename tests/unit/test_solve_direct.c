@@ -19,6 +19,7 @@
 #include "../../stages/solve/solve_loss.h"
 #include "../../stages/solve/solve_opts.h"
 #include "../../stages/solve/solve_refine.h"
+#include "uneven_site.h"
 
 enum { N = 130, K = 192, T = 500, GROUP = 64 };
 
@@ -28,20 +29,11 @@ static double H[K * K];
 static int make_site(void **state)
 {
     double *x = malloc(T * K * sizeof *x);
-    struct rng r;
 
     (void)state;
     if (!x)
         return -1;
-    rng_seed(&r, 3, 0);
-    for (size_t i = 0; i < N * K; i++)
-        W[i] = (float)(0.05 * rng_normal(&r));
-    for (size_t t = 0; t < T; t++) {
-        const double common = rng_normal(&r);
-
-        for (size_t k = 0; k < K; k++)
-            x[t * K + k] = (rng_normal(&r) + common) * (1.0 + (double)(k * 7 % 13));
-    }
+    uneven_site(3, N, K, T, W, x);
     for (size_t i = 0; i < K; i++)
         for (size_t j = 0; j < K; j++) {
             H[i * K + j] = 0;

@@ -14,6 +14,7 @@
 #include "../../stages/solve/solve_grid.h"
 #include "../../stages/solve/solve_loss.h"
 #include "solver_run.h"
+#include "uneven_site.h"
 
 extern const struct grid grid_sym_narrow, grid_asym;
 
@@ -29,19 +30,11 @@ struct site {
 
 static void site_init(struct site *s, size_t N, size_t K, size_t T, uint64_t seed)
 {
-    struct rng r;
     double *x = mem_raw(T * K, sizeof *x, NULL);
 
     *s = (struct site){N, K, mem_raw(N * K, sizeof(float), NULL),
                        mem_array(K * K, sizeof(double), NULL)};
-    rng_seed(&r, seed, 0);
-    for (size_t i = 0; i < N * K; i++)
-        s->W[i] = (float)(0.05 * rng_normal(&r));
-    for (size_t t = 0; t < T; t++) {
-        const double common = rng_normal(&r);
-        for (size_t k = 0; k < K; k++)
-            x[t * K + k] = (rng_normal(&r) + common) * (1.0 + (double)(k * 7 % 13));
-    }
+    uneven_site(seed, N, K, T, s->W, x);
     for (size_t i = 0; i < K; i++)
         for (size_t j = 0; j < K; j++) {
             double sum = 0.0;

@@ -15,6 +15,7 @@
 #include "../../stages/solve/solve_grid.h"
 #include "../../stages/solve/solve_order.h"
 #include "solver_run.h"
+#include "uneven_site.h"
 
 extern const struct grid grid_asym;
 
@@ -26,17 +27,8 @@ static double x[T * K], H[K * K], D[K * K], zero[K * K];
 /* Correlated inputs with uneven channels, and a drift that depends on them. */
 static int make_site(void **ctx)
 {
-    struct rng r;
-
     (void)ctx;
-    rng_seed(&r, 11, 0);
-    for (size_t i = 0; i < (size_t)N * K; i++)
-        W[i] = (float)(0.05 * rng_normal(&r));
-    for (size_t t = 0; t < T; t++) {
-        const double common = rng_normal(&r);
-        for (size_t k = 0; k < K; k++)
-            x[t * K + k] = (rng_normal(&r) + common) * (1.0 + (double)(k * 7 % 13));
-    }
+    uneven_site(11, N, K, T, W, x);
     for (size_t i = 0; i < K; i++)
         for (size_t j = 0; j < K; j++)
             for (size_t t = 0; t < T; t++) {
