@@ -99,7 +99,7 @@ node_killed() { # NAME: its daemon, and the step with all it has started
 
 @test "a job on two nodes, requeued, then a node killed: the bytes of the run alone" {
     local job
-    job=$(submit "$ROOT/ops/slurm/run.sbatch" gptq --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64 --workers forward=1)
+    job=$(submit "$ROOT/ops/slurm/run.sbatch" gptq --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64 --workers forward=1 --write.fault delay:150) # not over before the node is killed
     await 3
     grep -q "takes part with" job.log
     scancel --batch --signal=TERM "$job" # as before the time of a job is over
