@@ -74,9 +74,11 @@ int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct 
 
 /* The most bytes for each token that block_keep writes at any stop of any block. */
 size_t model_kept(const struct model *m, enum dtype rows);
-/* The weights of a linear as the checkpoint has them, in its own type, as a tensor of the
- * linear's name; a plain checkpoint only. */
-int model_load_linear(const struct model *m, const struct site *s, size_t i, struct tensor *t,
+/* Where the weights of a linear stand, a plain checkpoint only; and they, as the checkpoint has
+ * them, into a tensor of that type and shape that has its memory. */
+int model_find_linear(const struct model *m, const struct site_linear *l, struct st_entry *x,
+                      struct err *e);
+int model_load_linear(const struct model *m, const struct st_entry *x, const struct tensor *t,
                       struct err *e);
 
 /* Norms, biases and whatever else is not of a site; the linears of the sites are absent until

@@ -210,24 +210,22 @@ static int name_bad(const struct model *m, const struct st_entry *x, struct err 
     return -1;
 }
 
-int model_load_linear(const struct model *m, const struct site *s, size_t i, struct tensor *t,
+int model_find_linear(const struct model *m, const struct site_linear *l, struct st_entry *x,
                       struct err *e)
 {
-    const struct site_linear *l = &s->linear[i];
-    struct st_entry x;
-    char name[TENSOR_NAME + 8];
-    int found;
+    const int found = sites_source(m->st, l, x, e);
 
-    snprintf(name, sizeof name, "%s.weight", l->name);
-    found = sites_source(m->st, l, &x, e);
     if (found == 0)
         return err_set(e, ERR_USE,
-                       "tensor '%s' is not in the checkpoint (is it quantized already?)", name);
-    if (found < 0 || st_load(m->st, &x, t, e) < 0)
+                       "tensor '%s.weight' is not in the checkpoint (is it quantized already?)",
+                       l->name);
+    return found < 0 ? -1 : 0;
+}
+
+int model_load_linear(const struct model *m, const struct st_entry *x, const struct tensor *t,
+                      struct err *e)
+{
+    if (st_load_into(m->st, x, t, e) < 0)
         return -1;
-    snprintf(t->name, sizeof t->name, "%s", l->name);
-    if (!tensor_count_bad(t))
-        return 0;
-    tensor_release(t);
-    return name_bad(m, &x, e);
+    return tensor_count_bad(t) ? name_bad(m, x, e) : 0;
 }

@@ -84,6 +84,9 @@ int st_read_blocks(const struct st_set *s, const struct st_entry *x, uint64_t fi
                    void *dst, struct err *e);
 /* as stored; *out is the caller's to release */
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);
+/* The same into a tensor of the type and shape of x that has its memory. */
+int st_load_into(const struct st_set *s, const struct st_entry *x, const struct tensor *t,
+                 struct err *e);
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */
 int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
                      uint64_t count, float *dst, struct err *e);

@@ -465,12 +465,17 @@ int st_turn(const struct st_set *s, const struct st_entry *x, uint64_t which, st
     return 0;
 }
 
+int st_load_into(const struct st_set *s, const struct st_entry *x, const struct tensor *t,
+                 struct err *e)
+{
+    return x->turned ? turned_read(s, x, t->data, e) : st_span(s, x, t->data, t->bytes, 0, e);
+}
+
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e)
 {
     if (tensor_alloc(out, x->name, x->dtype, x->ndim, x->shape, e))
         return err_prefix(e, "%s", s->paths[x->shard]);
-    if ((x->turned ? turned_read(s, x, out->data, e)
-                   : st_span(s, x, out->data, out->bytes, 0, e))) {
+    if (st_load_into(s, x, out, e)) {
         tensor_release(out);
         return -1;
     }

@@ -386,6 +386,7 @@ int frame_head_read(const void *data, size_t bytes, const struct frame_limits *l
 
     memset(h, 0, sizeof *h);
     h->memory_of = lim->memory_of;
+    h->reads = lim->reads;
     if (bytes <= sizeof crc || bytes > lim->header_bytes)
         return err_set(e, ERR_USE, "a message header has %zu bytes, must have 5 to %zu", bytes,
                        lim->header_bytes);
@@ -411,11 +412,13 @@ void frame_head_free(struct frame_head *h)
 }
 
 /* A handle becomes the part that it names. */
-static int take_handle(pid_t pid, const struct frame_entry *x, struct part *p, struct err *e)
+static int take_handle(const struct frame_head *h, const struct frame_entry *x, struct part *p,
+                       struct err *e)
 {
+    const enum share_as as = h->reads & 1u << h->m->kind ? SHARE_TO_READ : SHARE_TO_WRITE;
     struct part named;
 
-    if (share_open(pid, p->data, x->tensor.bytes, &named, e) < 0)
+    if (share_open(h->memory_of, p->data, x->tensor.bytes, as, &named, e) < 0)
         return err_prefix(e, "tensor '%s'", x->tensor.name);
     part_release(p);
     *p = named;
@@ -424,7 +427,7 @@ static int take_handle(pid_t pid, const struct frame_entry *x, struct part *p, s
 
 /* Moves a part into the message as tensor x: adopted when raw and aligned, else unpacked into
  * memory of its own. */
-static int take_part(struct msg *m, const struct frame_entry *x, struct part *p, pid_t memory_of,
+static int take_part(const struct frame_head *h, const struct frame_entry *x, struct part *p,
                      struct err *e)
 {
     struct tensor t = x->tensor;
@@ -432,7 +435,7 @@ static int take_part(struct msg *m, const struct frame_entry *x, struct part *p,
     if (p->bytes != x->packed)
         return err_set(e, ERR_USE, "tensor '%s' came with %zu bytes, its header says %zu", t.name,
                        p->bytes, x->packed);
-    if (x->shared && take_handle(memory_of, x, p, e) < 0)
+    if (x->shared && take_handle(h, x, p, e) < 0)
         return -1;
     /* what did not travel has nowhere been damaged, and the sender has just read it */
     if (!x->shared && hash_crc32c(0, p->data, p->bytes) != x->crc)
@@ -452,7 +455,7 @@ static int take_part(struct msg *m, const struct frame_entry *x, struct part *p,
             return err_prefix(e, "tensor '%s'", x->tensor.name);
         }
     }
-    if (msg_add(m, &t, e) < 0) {
+    if (msg_add(h->m, &t, e) < 0) {
         tensor_release(&t);
         return -1;
     }
@@ -468,7 +471,7 @@ struct msg *frame_head_finish(struct frame_head *h, struct part *parts, size_t c
         goto fail;
     }
     for (size_t i = 0; i < count; i++) {
-        if (take_part(m, &h->entries[i], &parts[i], h->memory_of, e) < 0)
+        if (take_part(h, &h->entries[i], &parts[i], e) < 0)
             goto fail;
         part_release(&parts[i]);
     }

@@ -21,6 +21,7 @@ struct frame_head {
     size_t count;
     struct frame_entry *entries;
     pid_t memory_of; /* of the limits */
+    unsigned reads;  /* of the limits */
 };
 
 /* Zero fields and NULL become the defaults. */

@@ -12,10 +12,11 @@ struct frame_limits {
     size_t tensor_bytes;  /* default 8 GiB */
     size_t message_bytes; /* default 16 GiB */
     pid_t memory_of;      /* tensors may lie in memory of this process (share.h); 0: of none */
+    unsigned reads;       /* kinds of messages, as 1u << kind, whose tensors are only read there */
 };
-#define FRAME_LIMITS_DEFAULT                                         \
-    {                                                                \
-        4096, (size_t)64 << 20, (size_t)8 << 30, (size_t)16 << 30, 0 \
+#define FRAME_LIMITS_DEFAULT                                            \
+    {                                                                   \
+        4096, (size_t)64 << 20, (size_t)8 << 30, (size_t)16 << 30, 0, 0 \
     }
 
 /* A part: bytes with an owner. */

@@ -4,7 +4,7 @@
  *
  * Endpoints: "@URL" binds, "URL" connects (ipc://, tcp://), "-" is stdin or stdout, anything
  * else is the path of a file; "@URL,tcp://..." binds at two places, with opts.keys by tcp only for
- * those whose keys are listed. The only files that include ZeroMQ are link_zmq.c and curve.c.
+ * those whose keys are listed. The only files that include ZeroMQ are link_zmq*.c and curve.c.
  * Sockets are ROUTER (binder) / DEALER (connector). A socket link has one thread of
  * its own that owns the socket: handshake, heartbeats, credit, encoding and decoding go on while
  * the stage computes. Of the stage's own threads only one at a time may use a link.
@@ -61,6 +61,8 @@ struct link_opts {
     /* kinds of data messages (LINK_KIND). A LINK_OUT: those it is known to send, 0: not known, then
      * each message is checked by itself. A LINK_IN: those it takes, 0: all; others are refused. */
     unsigned sends, takes;
+    /* LINK_IN: kinds whose tensors this end only reads (SHARE_TO_READ in share.h) */
+    unsigned reads;
     /* the run that this end works for, where that is known before the first message; "" or NULL:
      * not yet */
     const char *run;

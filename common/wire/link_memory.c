@@ -5,8 +5,9 @@
  * Nobody is asked where he is: a sender that has connected or bound by ipc names in its hello a
  * block that holds its instance, and a receiver that can read just that says so with its credit.
  * Another host, another namespace of processes, another user or a program that knows nothing of
- * this cannot, and is sent bytes. So is, from then on, who found a message damaged. Only where a
- * message is kept until it has arrived: its memory may be used again after that. */
+ * this cannot, and is sent bytes. So is, from then on, who found a message damaged. A message is
+ * kept until it has arrived with all who read it where it lies: its memory may be used again after
+ * that. */
 #include <string.h>
 #include <unistd.h>
 #include "link_impl.h"
@@ -40,7 +41,7 @@ int memory_say(struct sock *s, struct json *meta)
     int64_t x[3];
     int bad;
 
-    if (s->l.dir != LINK_OUT || s->l.o.route != LINK_ANY || !is_ipc(s) || !probe_make(s, handle))
+    if (s->l.dir != LINK_OUT || !is_ipc(s) || !probe_make(s, handle))
         return 0;
     memcpy(x, handle, sizeof x);
     block = json_new_array();
@@ -80,10 +81,12 @@ void memory_take(struct sock *s, struct peer *p, const struct memory_offer *m)
     p->by_memory = 0;
     p->memory_of = 0;
     if (s->l.dir != LINK_IN || !m->pid || !is_ipc(s) || p->memory_bad ||
-        share_open(m->pid, m->handle, sizeof p->instance, &part, NULL) < 0)
+        share_open(m->pid, m->handle, sizeof p->instance, SHARE_TO_WRITE, &part, NULL) < 0)
         return;
-    if (memcmp(part.data, p->instance, sizeof p->instance) == 0)
+    if (memcmp(part.data, p->instance, sizeof p->instance) == 0) {
         p->memory_of = m->pid;
+        p->told_received = UINT64_MAX; /* says so before the first message */
+    }
     part_release(&part);
 }
 

@@ -243,11 +243,23 @@ static struct box *history_take(struct sock *s, struct peer *p)
     return b;
 }
 
+/* Under mu: message i was sent to one that may still have to read it where it lies. */
+static int history_read(const struct sock *s, size_t i)
+{
+    for (size_t k = 0; k < s->npeers; k++) {
+        const struct peer *p = s->peer[k];
+
+        if (p->state == PEER_READY && p->by_memory && i >= p->received && i < p->next)
+            return 1;
+    }
+    return 0;
+}
+
 /* LINK_ALL with replay: forgets what all present peers have, and the oldest when slow ones hold
  * up too much. */
 void history_trim(struct sock *s)
 {
-    size_t low = SIZE_MAX, bytes = 0, i;
+    size_t low = SIZE_MAX, kept = SIZE_MAX, bytes = 0, i;
 
     pthread_mutex_lock(&s->mu);
     for (i = 0; i < s->npeers; i++)
@@ -257,9 +269,12 @@ void history_trim(struct sock *s)
         struct box **b = &s->history.at[i - 1];
 
         bytes += *b ? (*b)->bytes : 0;
-        if (i - 1 < low || bytes > HISTORY_BYTES)
+        if (*b && history_read(s, i - 1))
+            kept = i - 1;
+        else if (i - 1 < low || bytes > HISTORY_BYTES)
             box_unref(b);
     }
+    low = kept < low ? kept : low;
     if (s->replay && low > s->history_low)
         s->history_low = low < s->history.count ? low : s->history.count;
     pthread_mutex_unlock(&s->mu);

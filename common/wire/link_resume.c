@@ -199,6 +199,12 @@ void credit_take(struct sock *s, struct peer *p, const struct msg *m)
     sock_notify(s);
 }
 
+/* That a message arrived is said with the credit for it: it lies where it did. */
+static int can_wait(const struct peer *p)
+{
+    return p->memory_of && p->told_received != UINT64_MAX;
+}
+
 void credit_send(struct sock *s, struct peer *p)
 {
     struct msg *m;
@@ -208,7 +214,7 @@ void credit_send(struct sock *s, struct peer *p)
     messages = p->back_messages;
     bytes = p->back_bytes;
     pthread_mutex_unlock(&s->mu);
-    if ((messages == p->told_messages && p->count == p->told_received) ||
+    if ((messages == p->told_messages && (p->count == p->told_received || can_wait(p))) ||
         !(m = peer_control_new(s, MSG_CREDIT)))
         return;
     if (json_set_int(m->meta, "received", (int64_t)p->count) ||

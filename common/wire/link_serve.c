@@ -348,6 +348,7 @@ static int receive_one(struct sock *s)
     /* what a connector reaches it has chosen: data may come before its welcome, and come again */
     lim = !s->bound || (is_known(in.p) && s->l.dir == LINK_IN) ? &full : &small;
     full.memory_of = in.p ? in.p->memory_of : 0;
+    full.reads = s->l.o.reads;
     r = zsock_recv(s->z, &parts, &count, lim, &e);
     if (r == 0)
         return 0;
@@ -558,11 +559,11 @@ static int round_serve(struct sock *s)
     int bits = zsock_wait(s->z, s->wake, tick_ms(s)), stop;
     uint64_t n;
 
-    if (read(s->wake, &n, sizeof n) < 0)
-        n = 0; /* not for that reason */
+    if (bits & ZS_CALLED && read(s->wake, &n, sizeof n) < 0)
+        n = 0; /* another was first */
     clock_tick(s);
     change_take(s, bits);
-    for (int i = 0; i < BATCH && receive_one(s); i++)
+    for (int i = 0; bits & ZS_READABLE && i < BATCH && receive_one(s); i++)
         ;
     door_tick(s, bits);
     refused_drop(s);

@@ -7,6 +7,7 @@
  * threads bear a number of their own, so their CPU time can be told apart. */
 #include "link_zmq.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,10 +19,10 @@
 #include "../base/mem.h"
 #include "curve.h"
 #include "link_cpu.h"
+#include "link_zmq_part.h"
 #include "strangers.h"
 
 /* smaller parts share ZeroMQ's buffers: not aligned, and they would hold the whole buffer */
-#define COPY_BELOW 4096
 #define SOCKET_BUFFER (1 << 20)
 #define HIGH_WATER 100000 /* messages; credit governs, this is only a fuse */
 #define URLS 2
@@ -31,6 +32,7 @@
 
 struct zsock {
     void *ctx, *sock, *watch; /* watch: events of connections */
+    int fd, watch_fd;         /* readable when there may be something to do for them */
     int bound, number;
     char address[URLS][ZS_URL];
     size_t addresses;
@@ -86,6 +88,23 @@ static int options_set(struct zsock *z, const char *url, const char *identity, s
     return bad | zmq_setsockopt(z->sock, ZMQ_ROUTING_ID, identity, strlen(identity));
 }
 
+/* A message waits on it. The descriptor of a socket may stay quiet about that. */
+static int is_readable(void *sock)
+{
+    int events = 0;
+    size_t size = sizeof events;
+
+    return zmq_getsockopt(sock, ZMQ_EVENTS, &events, &size) == 0 && events & ZMQ_POLLIN;
+}
+
+static int socket_fd(void *sock)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+
+    return zmq_getsockopt(sock, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
+}
+
 static int watch_open(struct zsock *z)
 {
     char name[64];
@@ -100,7 +119,12 @@ static int watch_open(struct zsock *z)
                                          : ZMQ_EVENT_CONNECT_RETRIED)) != 0)
         return -1;
     z->watch = zmq_socket(z->ctx, ZMQ_PAIR);
-    return z->watch && zmq_connect(z->watch, name) == 0 ? 0 : -1;
+    if (!z->watch || zmq_connect(z->watch, name) != 0)
+        return -1;
+    z->fd = socket_fd(z->sock);
+    z->watch_fd = socket_fd(z->watch);
+    is_readable(z->watch); /* from here on its descriptor tells: only who found nothing is waked */
+    return z->fd >= 0 && z->watch_fd >= 0 ? 0 : -1;
 }
 
 const char *zsock_url(const char *url, char first[ZS_URL])
@@ -352,62 +376,32 @@ static void connect_again(struct zsock *z)
     z->lost_at = attach(z, z->address[0]) == 0 ? 0 : clock_wall();
 }
 
+/* Not zmq_poll, which asks each socket four times: the changes are read to the end each time, and
+ * so wake the next wait. */
 int zsock_wait(struct zsock *z, int fd, int timeout_ms)
 {
     void *door = z->keys ? curve_door(z->keys) : NULL;
-    zmq_pollitem_t items[4] = {{z->sock, 0, ZMQ_POLLIN, 0},
-                               {NULL, fd, ZMQ_POLLIN, 0},
-                               {z->watch, 0, ZMQ_POLLIN, 0},
-                               {door, 0, ZMQ_POLLIN, 0}};
+    struct pollfd on[] = {{fd, POLLIN, 0},
+                          {z->fd, POLLIN, 0},
+                          {z->watch_fd, POLLIN, 0},
+                          {door ? socket_fd(door) : -1, POLLIN, 0}};
     int bits = z->changes;
 
     z->changes = 0;
     connect_again(z);
-    if (zmq_poll(items, door ? 4 : 3, bits ? 0 : timeout_ms) <= 0)
+    if (is_readable(z->sock))
+        bits |= ZS_READABLE;
+    if (poll(on, sizeof on / sizeof *on, bits || (door && is_readable(door)) ? 0 : timeout_ms) < 0)
         return bits;
-    if (items[3].revents)
+    if (on[0].revents)
+        bits |= ZS_CALLED;
+    if (on[1].revents)
+        bits |= ZS_READABLE;
+    if (door && is_readable(door))
         curve_door_serve(z->keys, refusal_add, z);
-    if (items[2].revents)
+    if (on[2].revents)
         bits |= watch_read(z);
-    return bits | (items[0].revents ? ZS_READABLE : 0) | (z->refusals ? ZS_REFUSED : 0);
-}
-
-struct sending {
-    void (*release)(void *);
-    void *owner;
-};
-
-static void release_part(void *data, void *hint)
-{
-    struct sending *s = hint;
-
-    (void)data;
-    if (s->release)
-        s->release(s->owner);
-    free(s);
-}
-
-/* 0, or the error; then nothing was released. */
-static int part_send(struct zsock *z, const struct part *p, int flags, void (*release)(void *),
-                     void *owner)
-{
-    struct sending *s = malloc(sizeof *s);
-    zmq_msg_t m;
-    int error;
-
-    if (!s)
-        return ENOMEM;
-    *s = (struct sending){release, owner};
-    if (zmq_msg_init_data(&m, p->data, p->bytes, release_part, s) != 0) {
-        free(s);
-        return ENOMEM;
-    }
-    if (zmq_msg_send(&m, z->sock, flags | ZMQ_DONTWAIT) >= 0)
-        return 0;
-    error = zmq_errno();
-    s->release = NULL;
-    zmq_msg_close(&m);
-    return error;
+    return bits | (z->refusals ? ZS_REFUSED : 0);
 }
 
 static int id_send(struct zsock *z, const struct zid *to)
@@ -422,7 +416,7 @@ int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, 
     int error = z->bound ? id_send(z, to) : 0, addressed = z->bound && !error;
 
     for (; !error && i < count; i += !error)
-        error = part_send(z, &parts[i], i + 1 < count ? ZMQ_SNDMORE : 0, release, owner);
+        error = zpart_send(z->sock, &parts[i], i + 1 < count ? ZMQ_SNDMORE : 0, release, owner);
     if (!error)
         return ZS_OK;
     if (i == 0 && !addressed && (error == EAGAIN || error == EHOSTUNREACH))
@@ -432,42 +426,14 @@ int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, 
     return err_set(e, ERR_SYS, "cannot send: %s", zmq_strerror(error));
 }
 
-static void release_received(void *owner)
-{
-    zmq_msg_close(owner);
-    free(owner);
-}
-
-/* Moves a received part out; small ones are copied. */
-static int part_take(zmq_msg_t *m, struct part *p, struct err *e)
-{
-    size_t n = zmq_msg_size(m);
-    zmq_msg_t *own;
-
-    if (n < COPY_BELOW || (uintptr_t)zmq_msg_data(m) % 8) {
-        if (!(p->data = mem_raw(n ? n : 1, 1, e)))
-            return -1;
-        memcpy(p->data, zmq_msg_data(m), n);
-        *p = (struct part){p->data, n, free, p->data};
-        return 0;
-    }
-    if (!(own = mem_array(1, sizeof *own, e)))
-        return -1;
-    zmq_msg_init(own);
-    zmq_msg_move(own, m);
-    *p = (struct part){zmq_msg_data(own), n, release_received, own};
-    return 0;
-}
-
 int zsock_next(struct zsock *z, struct zid *from, struct err *e)
 {
-    int n, events = 0;
-    size_t size = sizeof events;
+    int n;
 
     from->n = 0;
     z->from = -1;
     if (!z->bound)
-        return zmq_getsockopt(z->sock, ZMQ_EVENTS, &events, &size) == 0 && events & ZMQ_POLLIN;
+        return is_readable(z->sock);
     n = zmq_recv(z->sock, from->data, sizeof from->data, ZMQ_DONTWAIT);
     if (n < 0)
         return zmq_errno() == EAGAIN ? 0 : zmq_err(e, "cannot receive");
@@ -544,7 +510,7 @@ int zsock_recv(struct zsock *z, struct part **parts, size_t *count, const struct
             bad = -1;
         if (!bad) {
             total += zmq_msg_size(&m);
-            bad = part_take(&m, &(*parts)[*count], e);
+            bad = zpart_take(&m, &(*parts)[*count], e);
             *count += !bad;
         }
         zmq_msg_close(&m);

@@ -16,10 +16,10 @@ struct zid {
 struct zsock;
 
 enum { ZS_OK = 0, ZS_AGAIN = 1, ZS_GONE = 2 }; /* -1: error */
-/* FULL: a connection could not be taken, the process has no descriptor left: no more are taken
- * until zsock_retry. */
-/* REFUSED: zsock_refused has something to tell. */
-enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4, ZS_FULL = 8, ZS_REFUSED = 16 };
+/* READABLE: it may be that a message has come. FULL: a connection could not be taken, the process
+ * has no descriptor left: no more are taken until zsock_retry. REFUSED: zsock_refused has something
+ * to tell. CALLED: the descriptor to wait on is readable. */
+enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4, ZS_FULL = 8, ZS_REFUSED = 16, ZS_CALLED = 32 };
 
 #define ZS_URL 256
 /* "URL", or of an end that binds "URL,tcp://HOST:PORT": takes the first of them, returns the rest,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* share - see share.h. The first page of a block is its head: the number of its use. */
+/* share - see share.h: the one who has the memory. */
 #include "share.h"
 
 #include <errno.h>
@@ -14,11 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/mem.h"
+#include "share_parts.h"
 
-#define HEAD 4096
-#define BLOCKS 64                     /* out or idle: each takes a descriptor */
-#define IDLE_BYTES ((size_t)32 << 20) /* kept for the next message */
-#define BYTES ((size_t)2 << 30)       /* out or idle; beyond that, other memory */
+#define BLOCKS 64               /* out or idle: each takes a descriptor */
+#define BYTES ((size_t)2 << 30) /* out or idle; beyond that, other memory */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct block {
@@ -33,19 +32,13 @@ static struct block *blocks[BLOCKS];
 static size_t count, total;
 static int begun;
 
-static int lock_try(int fd, short kind)
-{
-    struct flock f = {.l_type = kind, .l_whence = SEEK_SET};
-
-    return fcntl(fd, F_OFD_SETLK, &f);
-}
-
 /* Its memory goes when those who read it still are done. */
 static void block_drop(size_t i)
 {
     struct block *b = blocks[i];
 
-    munmap(b->at, HEAD + b->bytes);
+    share_use_set(b->at, SHARE_GONE);
+    munmap(b->at, SHARE_HEAD + b->bytes);
     close(b->fd);
     total -= b->bytes;
     blocks[i] = blocks[--count];
@@ -55,11 +48,10 @@ static void block_drop(size_t i)
 /* Nobody reads it: the next use begins, and handles of the last one are void. */
 static int block_claim(struct block *b)
 {
-    if (lock_try(b->fd, F_WRLCK) != 0)
+    if (share_lock(b->fd, F_WRLCK) != 0)
         return 0;
-    b->use++;
-    memcpy(b->at, &b->use, sizeof b->use);
-    lock_try(b->fd, F_UNLCK);
+    share_use_set(b->at, ++b->use);
+    share_lock(b->fd, F_UNLCK);
     b->idle = 0;
     return 1;
 }
@@ -82,15 +74,16 @@ static struct block *block_make(size_t bytes)
         return NULL;
     b->bytes = bytes;
     b->fd = memfd_create("ptq", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (b->fd < 0 || !may_have(HEAD + bytes) || ftruncate(b->fd, (off_t)(HEAD + bytes)) != 0 ||
+    if (b->fd < 0 || !may_have(SHARE_HEAD + bytes) ||
+        ftruncate(b->fd, (off_t)(SHARE_HEAD + bytes)) != 0 ||
         fcntl(b->fd, F_ADD_SEALS, SEALS) != 0 || fstat(b->fd, &st) != 0)
         goto fail;
     b->node = st.st_ino;
-    b->at = mmap(NULL, HEAD + bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+    b->at = mmap(NULL, SHARE_HEAD + bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
     if (b->at != MAP_FAILED && block_claim(b))
         return b;
     if (b->at != MAP_FAILED)
-        munmap(b->at, HEAD + bytes);
+        munmap(b->at, SHARE_HEAD + bytes);
 fail:
     if (b->fd >= 0)
         close(b->fd);
@@ -143,7 +136,7 @@ void share_begin(void)
 
 static void *take(size_t bytes, int ask)
 {
-    const size_t page = HEAD, whole = (bytes + page - 1) / page * page;
+    const size_t page = SHARE_HEAD, whole = (bytes + page - 1) / page * page;
     struct block *b = NULL;
 
     if (bytes == 0 || bytes > BYTES)
@@ -152,7 +145,7 @@ static void *take(size_t bytes, int ask)
     if (begun || !ask)
         b = block_take(whole);
     pthread_mutex_unlock(&mu);
-    return b ? b->at + HEAD : NULL;
+    return b ? b->at + SHARE_HEAD : NULL;
 }
 
 void *share_alloc(size_t bytes)
@@ -176,7 +169,7 @@ void *share_raw(size_t bytes, struct err *e)
 static size_t block_at(const void *data)
 {
     for (size_t i = 0; i < count; i++)
-        if (!blocks[i]->idle && data == blocks[i]->at + HEAD)
+        if (!blocks[i]->idle && data == blocks[i]->at + SHARE_HEAD)
             return i;
     return BLOCKS;
 }
@@ -188,7 +181,7 @@ void share_free(void *data)
     pthread_mutex_lock(&mu);
     if ((i = block_at(data)) < BLOCKS) {
         blocks[i]->idle = 1;
-        if (idle_bytes() > IDLE_BYTES)
+        if (idle_bytes() > SHARE_IDLE)
             block_drop(i);
     }
     pthread_mutex_unlock(&mu);
@@ -240,98 +233,4 @@ int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE
     }
     pthread_mutex_unlock(&mu);
     return found;
-}
-
-/* ---- the reader ---- */
-
-struct reading {
-    char *at;
-    size_t bytes;
-    int fd;
-};
-
-static void reading_end(void *owner)
-{
-    struct reading *r = owner;
-
-    munmap(r->at, r->bytes);
-    close(r->fd); /* and with it the lock */
-    free(r);
-}
-
-/* The device on which all such files of this system lie; 0 is none that a handle can name. */
-static dev_t device(void)
-{
-    static dev_t known;
-    struct stat st;
-    int fd;
-
-    pthread_mutex_lock(&mu);
-    if (!known && (fd = memfd_create("ptq", MFD_CLOEXEC)) >= 0) {
-        known = fstat(fd, &st) == 0 ? st.st_dev : 0;
-        close(fd);
-    }
-    pthread_mutex_unlock(&mu);
-    return known;
-}
-
-/* It is looked at before it is opened: what else the path may name could act on being opened. */
-static int block_open(pid_t pid, const uint64_t x[3], size_t bytes)
-{
-    char path[64];
-    struct stat st;
-    int fd, seals;
-
-    if (x[0] > INT32_MAX ||
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)x[0]) < 0 ||
-        stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_dev != device() || st.st_ino != x[1])
-        return -1;
-    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
-        return -1;
-    seals = fcntl(fd, F_GET_SEALS);
-    if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_dev == device() &&
-        st.st_ino == x[1] && st.st_size >= HEAD && bytes <= (size_t)st.st_size - HEAD &&
-        lock_try(fd, F_RDLCK) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
-int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, struct part *p,
-               struct err *e)
-{
-    struct reading *r = mem_array(1, sizeof *r, e);
-    uint64_t x[3], use;
-    int rc = -1;
-
-    if (!r)
-        return -1;
-    memcpy(x, handle, sizeof x);
-    r->bytes = HEAD + bytes;
-    r->at = MAP_FAILED;
-    r->fd = block_open(pid, x, bytes);
-    if (r->fd < 0) {
-        err_set(e, ERR_USE, "process %d has no memory for us by the name that came", (int)pid);
-        goto out;
-    }
-    r->at = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, r->fd, 0);
-    if (r->at == MAP_FAILED) {
-        err_sys(e, "cannot map %zu bytes of process %d", r->bytes, (int)pid);
-        goto out;
-    }
-    memcpy(&use, r->at, sizeof use);
-    if (use != x[2]) {
-        err_set(e, ERR_USE, "process %d uses the memory that came for something else by now",
-                (int)pid);
-        goto out;
-    }
-    *p = (struct part){r->at + HEAD, bytes, reading_end, r};
-    return 0;
-out:
-    if (r->at != MAP_FAILED)
-        munmap(r->at, r->bytes);
-    if (r->fd >= 0)
-        close(r->fd);
-    free(r);
-    return rc;
 }

@@ -5,8 +5,10 @@
  * process opens it by /proc/PID/fd. No name stands anywhere: when the last process that has it is
  * gone, however it went, so is the memory. A reader holds a lock on the file as long as it reads;
  * the kernel takes that back from one that dies. So a block is used again only when nobody reads
- * it, and each use has a number: a handle of an earlier one opens nothing. A reader sees a private
- * mapping: what it writes is its own. Thread-safe. */
+ * it, and each use has a number: a handle of an earlier one opens nothing. A reader that may write
+ * has a private mapping: what it writes is its own. One that only reads keeps the mapping for the
+ * next use: to take memory into a process and out of it again costs more than to read it.
+ * Thread-safe. */
 #ifndef PTQ_SHARE_H
 #define PTQ_SHARE_H
 
@@ -39,9 +41,14 @@ void share_move(struct tensor *t);
 /* 1: data lies at the start of a block that has so many bytes, and its handle is told; 0: not. */
 int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE]);
 
-/* A block of process pid, to read: *p has its bytes, and to release it. -1: the handle names no
- * such block, or no longer (ERR_USE), or it cannot be mapped (ERR_SYS). */
-int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, struct part *p,
-               struct err *e);
+enum share_as {
+    SHARE_TO_WRITE, /* what is written is one's own; unmapped when it is released */
+    /* who writes is ended by a signal; stays mapped until its block is gone or others were used */
+    SHARE_TO_READ
+};
+/* A block of process pid: *p has its bytes, and to release it. -1: the handle names no such block,
+ * or no longer (ERR_USE), or it cannot be mapped (ERR_SYS). */
+int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, enum share_as as,
+               struct part *p, struct err *e);
 
 #endif

@@ -332,7 +332,7 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
     if (!(l->chunks = link_open(s->in, LINK_IN, &o, e)))
         return -1;
     o.run_id = &l->run;
-    o.takes = pump_kinds(commits_take);
+    o.takes = o.reads = pump_kinds(commits_take);
     o.credit_messages = 0;
     o.credit_bytes = 0;
     if (c->commits && !(l->commits = link_open(c->commits, LINK_IN, &o, e)))

@@ -80,14 +80,12 @@ int site_emit_weights(struct model *model, const struct site *at, size_t sites,
         goto out;
     snprintf(m->run, sizeof m->run, "%s", run);
     for (size_t i = 0; i < at->count; i++) {
-        struct tensor t;
+        struct st_entry x;
 
-        if (model_load_linear(model, at, i, &t, e) < 0)
+        if (model_find_linear(model, &at->linear[i], &x, e) < 0 ||
+            !msg_add_new(m, at->linear[i].name, x.dtype, x.ndim, x.shape, e) ||
+            model_load_linear(model, &x, &m->tensors[i], e) < 0)
             goto out;
-        if (msg_add(m, &t, e) < 0) {
-            tensor_release(&t);
-            goto out;
-        }
     }
     rc = io->emit(io->ctx, &m, e);
 out:

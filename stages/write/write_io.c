@@ -12,6 +12,7 @@
 #include "../../common/base/status.h"
 #include "../../common/model/model.h"
 #include "../../common/wire/pump.h"
+#include "../../common/wire/share.h"
 #include "write_opts.h"
 
 #define WORST 10
@@ -67,6 +68,8 @@ static int send_commit(void *ctx, struct msg **m, struct err *e)
 
     json_as_int(json_get((*m)->meta, "order"), &order);
     io->order[write_plan(io->core)->done - 1] = (size_t)order;
+    for (size_t i = 0; i < (*m)->ntensors; i++)
+        share_move(&(*m)->tensors[i]); /* several are to read it */
     return link_send(io->commits, m, e);
 }
 
@@ -177,6 +180,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
     io->solutions = link_open(s->in, LINK_IN,
                               &(struct link_opts){.name = "write",
                                                   .takes = pump_kinds(take),
+                                                  .reads = pump_kinds(take),
                                                   .run_id = &io->run,
                                                   .elastic = 1,
                                                   .lease = &c->lease,

@@ -57,7 +57,7 @@ static void mend_header(uint8_t *p, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct frame_limits lim = {64, 1 << 16, 1 << 20, 1 << 22, getpid()};
+    const struct frame_limits lim = {64, 1 << 16, 1 << 20, 1 << 22, getpid(), 0};
     uint8_t *copy = malloc(size ? size : 1);
     struct err e = {0};
     struct msg *m;

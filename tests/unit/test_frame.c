@@ -19,7 +19,7 @@
 #include "../../common/wire/mpk.h"
 #include "../../common/wire/share.h"
 
-static const struct frame_limits small = {16, 1 << 16, 1 << 20, 1 << 21, 0};
+static const struct frame_limits small = {16, 1 << 16, 1 << 20, 1 << 21, 0, 0};
 
 static struct msg *sample(enum msg_kind k, size_t tensors)
 {

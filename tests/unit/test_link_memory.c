@@ -44,12 +44,113 @@ static void test_within_a_host(void **state)
     assert_true(pair(bound, 0, OUT(.compress = FRAME_ZSTD)) >= BYTES);
 }
 
-/* By tcp the other end may be anywhere; what goes to all is not kept for each. */
+/* By tcp the other end may be anywhere. */
 static void test_elsewhere(void **state)
 {
     (void)state;
     assert_int_equal(pair("@tcp://127.0.0.1:*", 1, OUT()), 0);
-    assert_int_equal(pair(bound, 0, OUT(.route = LINK_ALL)), 0);
+}
+
+#define STOP 100 /* the number of a message on which the other receiver stands still */
+
+/* Takes all messages in a process of its own; it ends with 0 when they were right. */
+static pid_t other_receiver(void)
+{
+    const pid_t pid = fork();
+    struct err e = {0};
+    struct link *in;
+    struct msg *m;
+    int r = -1;
+
+    assert_true(pid >= 0);
+    if (pid)
+        return pid;
+    in = link_open(url, LINK_IN, IN(), &e);
+    while (in && (r = link_recv(in, &m, 10000, &e)) == 1) {
+        const int i = number_of(m);
+
+        for (size_t k = 0; k < BYTES; k++)
+            if (((unsigned char *)m->tensors[0].data)[k] != i)
+                _exit(2);
+        msg_destroy(&m);
+        if (i == STOP)
+            raise(SIGSTOP);
+    }
+    link_close(&in);
+    _exit(r == 0 ? 0 : 1);
+}
+
+static int never(void *ctx, uint64_t i, struct msg **m, struct err *e)
+{
+    (void)ctx;
+    (void)m;
+    return err_set(e, ERR_DATA, "message %d was not kept", (int)i);
+}
+
+/* What goes to all is kept until the last has it, whatever the others do. */
+static void test_to_all(void **state)
+{
+    const pid_t pid = other_receiver();
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.route = LINK_ALL, .peers = 2));
+    struct link *in = open_ok(url, LINK_IN, IN());
+    struct link_stats st = {0};
+    struct err e = {0};
+    uint64_t before = 0;
+    int status, i = 0;
+
+    (void)state;
+    link_set_replay(out, never, NULL);
+    assert_int_equal(link_peers(out, 2, &e), 2);
+    for (; i < STOP && st.bytes_memory - before < (uint64_t)2 * BYTES; i++) {
+        before = st.bytes_memory;
+        send_ok(out, i, BYTES);
+        recv_ok(in, i);
+        link_stats(out, &st);
+    }
+    assert_true(i < STOP);
+    send_ok(out, STOP, BYTES);
+    recv_ok(in, STOP);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    for (i = STOP + 1; i < STOP + 3; i++) {
+        send_ok(out, i, BYTES);
+        recv_ok(in, i);
+    }
+    for (i = 0; i < 8; i++) { /* takes what is free */
+        struct msg *m = message(i, BYTES);
+
+        msg_destroy(&m);
+    }
+    kill(pid, SIGCONT);
+    end_ok(out);
+    recv_end(in);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    link_close(&out);
+    link_close(&in);
+}
+
+/* What is only read stays mapped. */
+static void test_stays(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.reads = LINK_KIND(MSG_CHUNK)));
+    struct link *out = open_ok(url, LINK_OUT, OUT());
+    const char *at;
+    struct msg *m;
+    struct err e = {0};
+
+    (void)state;
+    exchange(out, in);
+    send_ok(out, 5, BYTES);
+    assert_int_equal(link_recv(in, &m, 10000, &e), 1);
+    at = m->tensors[0].data;
+    assert_int_equal(*at, 5);
+    msg_destroy(&m);
+    assert_int_equal(*at, 5);
+    end_ok(out);
+    recv_end(in);
+    link_close(&out);
+    link_close(&in);
 }
 
 /* A message that outlives both its sender's link and its place in the credit. */
@@ -105,6 +206,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_within_a_host, setup),
         cmocka_unit_test_setup(test_elsewhere, setup),
+        cmocka_unit_test_setup(test_to_all, setup),
+        cmocka_unit_test_setup(test_stays, setup),
         cmocka_unit_test_setup(test_held_long, setup),
         cmocka_unit_test_setup(test_damaged, setup),
     };

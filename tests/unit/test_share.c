@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -35,7 +36,7 @@ static void refused(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t 
     struct err e = {0};
     struct part p;
 
-    assert_int_equal(share_open(pid, handle, bytes, &p, &e), -1);
+    assert_int_equal(share_open(pid, handle, bytes, SHARE_TO_WRITE, &p, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
 }
 
@@ -114,7 +115,7 @@ static void test_reads(void **state)
     assert_int_equal(share_find(at + 1, 1, none), 0);
     assert_int_equal(share_find(at, 2 * MIB, none), 0);
     assert_int_equal(share_find(&e, 1, none), 0);
-    assert_int_equal(share_open(getpid(), handle, MIB, &p, &e), 0);
+    assert_int_equal(share_open(getpid(), handle, MIB, SHARE_TO_WRITE, &p, &e), 0);
     assert_int_equal(p.bytes, MIB);
     assert_memory_equal(p.data, at, MIB);
     memset(p.data, 'b', MIB); /* what a reader writes is its own */
@@ -122,6 +123,92 @@ static void test_reads(void **state)
     share_free(at);
     assert_int_equal(share_find(at, 1, none), 0);
     part_release(&p);
+}
+
+/* How many mappings of blocks there are that can only be read. */
+static int mapped(void)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    char line[512];
+    int n = 0;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        n += strstr(line, " r--s ") && strstr(line, "memfd:ptq");
+    fclose(f);
+    return n;
+}
+
+static void read_ok(const unsigned char handle[SHARE_HANDLE], size_t bytes, int fill,
+                    struct part *p)
+{
+    struct err e = {0};
+
+    assert_int_equal(share_open(getpid(), handle, bytes, SHARE_TO_READ, p, &e), 0);
+    assert_int_equal(p->bytes, bytes);
+    for (size_t i = 0; i < bytes; i++)
+        assert_int_equal(((const char *)p->data)[i], fill);
+}
+
+/* It stays mapped for the next use of its block, whatever its length, and goes with the block. */
+static void test_stays_mapped(void **state)
+{
+    unsigned char first[SHARE_HANDLE], second[SHARE_HANDLE];
+    char *at = block(2 * MIB, 'a', first), *large;
+    struct err e = {0};
+    struct part p, q;
+    int before;
+
+    (void)state;
+    read_ok(first, MIB, 'a', &p);
+    read_ok(first, MIB, 'a', &q); /* at the same time: another */
+    assert_ptr_not_equal(p.data, q.data);
+    part_release(&q);
+    share_free(at);
+    large = block(2 * MIB, 'l', second); /* the first is read still */
+    assert_ptr_not_equal(large, at);
+    share_free(large);
+    part_release(&p);
+    assert_int_equal(mapped(), 2);
+    at = block(2 * MIB, 'b', second);
+    assert_int_equal(share_open(getpid(), first, MIB, SHARE_TO_READ, &p, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    read_ok(second, 2 * MIB, 'b', &p);
+    assert_in_range(mapped(), 2, 3); /* the second block may be either */
+    part_release(&p);
+    share_free(at);
+    at = block(40 * MIB, 'c', first); /* more than is kept: it goes when it is free */
+    read_ok(first, 40 * MIB, 'c', &p);
+    before = mapped();
+    share_free(at);
+    assert_int_equal(mapped(), before);
+    part_release(&p);
+    assert_int_equal(mapped(), before - 1);
+}
+
+static void test_only_read(void **state)
+{
+    unsigned char handle[SHARE_HANDLE];
+    char *at = block(MIB, 'a', handle);
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct err e = {0};
+        struct part p;
+
+        signal(SIGSEGV, SIG_DFL);
+        if (share_open(getppid(), handle, MIB, SHARE_TO_READ, &p, &e) < 0)
+            _exit(1);
+        *(volatile char *)p.data = 'b';
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) > 1); /* of a sanitizer */
+    assert_int_equal(at[0], 'a');
+    share_free(at);
 }
 
 /* A large tensor moves once, and lets go of what it had; a small one stays. */
@@ -190,7 +277,7 @@ static void test_hostile(void **state)
         struct err e = {0};
         struct part p;
 
-        assert_int_equal(share_open(getpid(), handle, MIB, &p, &e), 0);
+        assert_int_equal(share_open(getpid(), handle, MIB, SHARE_TO_WRITE, &p, &e), 0);
         part_release(&p);
     }
     close(fd);
@@ -205,7 +292,7 @@ static void test_used_again_when_read(void **state)
     char *at = block(3 * MIB, 'a', first), *other;
 
     (void)state;
-    assert_int_equal(share_open(getpid(), first, 3 * MIB, &p, &e), 0);
+    assert_int_equal(share_open(getpid(), first, 3 * MIB, SHARE_TO_WRITE, &p, &e), 0);
     share_free(at);
     other = block(3 * MIB, 'b', second); /* that one is read still */
     assert_ptr_not_equal(other, at);
@@ -236,7 +323,8 @@ static void test_reader_dies(void **state)
     if (pid == 0) {
         struct part p;
 
-        if (share_open(parent, handle, 5 * MIB, &p, &e) < 0 || write(said[1], "r", 1) != 1)
+        if (share_open(parent, handle, 5 * MIB, SHARE_TO_WRITE, &p, &e) < 0 ||
+            write(said[1], "r", 1) != 1)
             _exit(1);
         for (;;)
             pause();
@@ -277,7 +365,7 @@ static void test_writer_dies(void **state)
             pause();
     }
     assert_int_equal(read(said[0], handle, sizeof handle), sizeof handle);
-    assert_int_equal(share_open(pid, handle, MIB, &p, &e), 0);
+    assert_int_equal(share_open(pid, handle, MIB, SHARE_TO_WRITE, &p, &e), 0);
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     for (size_t i = 0; i < MIB; i++)
@@ -314,10 +402,11 @@ static void test_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_not_before),  cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_used_again_when_read),
-        cmocka_unit_test(test_reader_dies), cmocka_unit_test(test_writer_dies),
-        cmocka_unit_test(test_runs_out),    cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_not_before),   cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_used_again_when_read),
+        cmocka_unit_test(test_reader_dies),  cmocka_unit_test(test_writer_dies),
+        cmocka_unit_test(test_runs_out),     cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_stays_mapped), cmocka_unit_test(test_only_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
