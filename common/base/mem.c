@@ -38,8 +38,14 @@ static char *page_of(char *p)
     return p - (uintptr_t)p % (uintptr_t)sysconf(_SC_PAGESIZE);
 }
 
+/* The system may have none. */
+static void on_large_pages(char *p, size_t bytes)
+{
+    (void)madvise(page_of(p), bytes, MADV_HUGEPAGE);
+}
+
 /* The heap is advised when it has grown, before most of it is touched: a large page is given where
- * no small one is yet. The system may have none. */
+ * no small one is yet. */
 static void *lay(void *p, size_t bytes)
 {
     char *from = advised, *end;
@@ -47,10 +53,10 @@ static void *lay(void *p, size_t bytes)
     if (!from || !p)
         return p;
     if (bytes >= APART)
-        (void)madvise(page_of(p), bytes, MADV_HUGEPAGE);
+        on_large_pages(p, bytes);
     end = sbrk(0);
     if (end > from && atomic_compare_exchange_strong(&advised, &from, end))
-        (void)madvise(from, (size_t)(end - from), MADV_HUGEPAGE);
+        on_large_pages(from, (size_t)(end - from));
     return p;
 }
 
@@ -64,7 +70,7 @@ void *mem_array(size_t count, size_t size, struct err *e)
     return p ? p : no_memory(count, size, e);
 }
 
-void *mem_raw(size_t count, size_t size, struct err *e)
+void *mem_sparse(size_t count, size_t size, struct err *e)
 {
     void *p = NULL;
     size_t bytes;
@@ -74,6 +80,15 @@ void *mem_raw(size_t count, size_t size, struct err *e)
         p = lay(aligned_alloc(ALIGN, bytes ? bytes : ALIGN), bytes);
     }
     return p ? p : no_memory(count, size, e);
+}
+
+void *mem_raw(size_t count, size_t size, struct err *e)
+{
+    void *p = mem_sparse(count, size, e);
+
+    if (p && count * size >= MEM_LARGE)
+        on_large_pages(p, count * size);
+    return p;
 }
 
 int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e)

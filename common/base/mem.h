@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mem - checked allocation. Sizes are multiplied with an overflow test; failure is an ERR_SYS
  * that names the size asked for. mem_array() gives zeroed memory, mem_raw() 64-byte aligned
- * memory that is not zeroed (for matrices). Both are freed with free(). */
+ * memory that is not zeroed (for matrices). From MEM_LARGE on that lies on large pages where the
+ * system gives them when asked (madvise), all of which counts once a part is touched; mem_sparse()
+ * is the same on small pages, for what is touched in parts. All are freed with free(). */
 #ifndef PTQ_MEM_H
 #define PTQ_MEM_H
 
 #include <stddef.h>
 #include "err.h"
 
+#define MEM_LARGE ((size_t)4 << 20)
+
 void *mem_array(size_t count, size_t size, struct err *e);
 void *mem_raw(size_t count, size_t size, struct err *e);
+void *mem_sparse(size_t count, size_t size, struct err *e);
 /* Grows *p to hold at least want elements (doubling); *cap is updated. Returns 0/-1; on failure
  * *p is as it was. */
 int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e);

@@ -162,7 +162,7 @@ void *share_raw(size_t bytes, struct err *e)
 {
     void *data = share_alloc(bytes);
 
-    return data ? data : mem_raw(bytes, 1, e);
+    return data ? data : mem_sparse(bytes, 1, e);
 }
 
 /* Under mu: the block that is out and whose elements begin here; BLOCKS: there is none. */

@@ -19,6 +19,7 @@
 #include "frame_part.h"
 
 #define SHARE_LEAST ((size_t)64 << 10) /* smaller tensors are copied sooner than mapped */
+#define SHARE_IDLE ((size_t)12 << 20)  /* of blocks that who has or reads them keeps, in bytes */
 #define SHARE_HANDLE 24                /* u64 descriptor, u64 inode, u64 number of the use */
 
 /* From now on share_alloc gives blocks: somebody has read one. */
@@ -28,7 +29,7 @@ void share_begin(void);
 void *share_alloc(size_t bytes);
 /* The same, whether it began or not: for what is to be read first. */
 void *share_probe(size_t bytes);
-/* A block, or memory as mem_raw gives it. */
+/* A block, or memory as mem_sparse gives it. */
 void *share_raw(size_t bytes, struct err *e);
 /* Of any of these. */
 void share_free(void *data);

@@ -9,8 +9,7 @@
 #include <stdio.h>
 
 #define SHARE_HEAD 4096
-#define SHARE_GONE UINT64_MAX         /* in place of a use: there is to be none any more */
-#define SHARE_IDLE ((size_t)12 << 20) /* bytes kept for the next message */
+#define SHARE_GONE UINT64_MAX /* in place of a use: there is to be none any more */
 
 static inline int share_lock(int fd, short kind)
 {

@@ -12,6 +12,8 @@
 #include <math.h>
 #include "../../common/tensor/blas.h"
 #include "../../common/tensor/blas_cpu.h"
+#include "../../common/wire/share.h"
+#include "reduce.h"
 
 #define OWN (0.5 * FORECAST_MIB)
 #define THREAD (0.5 * FORECAST_MIB)
@@ -93,12 +95,16 @@ static double rows_at_work(const struct reduce_command *c, const struct forecast
 }
 
 /* Rows wait in the memory of the worker that sends them, which foresees them; what is added up is
- * mapped here. */
+ * mapped here, and stays so for the next as far as blocks are kept. By tcp it is malloc that keeps
+ * some. */
 static double rows_in_hand(const struct forecast *f)
 {
-    const double kept = forecast_rows(f) <= KEPT_BLOCK ? KEPT_ROWS : 0;
+    const double message = forecast_message(f), idle = (double)SHARE_IDLE,
+                 mapped =
+                     message > idle ? 0 : fmin(idle, REDUCE_WINDOW * message * (double)f->forwards),
+                 kept = forecast_rows(f) <= KEPT_BLOCK ? KEPT_ROWS * message : 0;
 
-    return (1 + kept) * forecast_message(f);
+    return message + fmax(mapped, kept);
 }
 
 int reduce_forecast_make(const struct reduce_command *c, const struct forecast *f,

@@ -79,13 +79,15 @@ static int expand_h(struct msg *m, size_t K, const struct expand_part *part, siz
     return 0;
 }
 
-static int square_alloc(const struct msg *m, size_t K, double **to, struct err *e)
+static int square_alloc(const struct msg *m, size_t K, enum expand_how how, double **to,
+                        struct err *e)
 {
     size_t cells;
 
     if (mem_mul(K, K, &cells))
         return err_set(e, ERR_SYS, "%s: a %zu x %zu matrix does not fit into memory", m->id, K, K);
-    return (*to = mem_raw(cells, sizeof **to, e)) ? 0 : -1;
+    *to = (how == EXPAND_WHOLE ? mem_raw : mem_sparse)(cells, sizeof **to, e);
+    return *to ? 0 : -1;
 }
 
 int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, enum expand_how how,
@@ -93,12 +95,12 @@ int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, enum expa
 {
     const struct expand_part all = {s->S, s->D, 1.0};
 
-    if (square_alloc(m, K, H, e) || expand_h(m, K, &all, 1, s->sum_w, how, *H, NULL, e))
+    if (square_alloc(m, K, how, H, e) || expand_h(m, K, &all, 1, s->sum_w, how, *H, NULL, e))
         return -1;
     expand_drop(m, s->S);
     if (!s->D || s->sum_w == 0)
         return 0;
-    if (square_alloc(m, K, D, e))
+    if (square_alloc(m, K, EXPAND_WHOLE, D, e))
         return -1;
     widen(s->D, 0, K * K, *D);
     for (size_t i = 0; i < K * K; i++)
@@ -115,9 +117,9 @@ int expand_mix(struct msg *m, size_t K, const struct expand_part *part, size_t n
 
     for (size_t p = 0; p < n; p++)
         with_d &= part[p].D != NULL;
-    if (!scratch || square_alloc(m, K, H, e) ||
+    if (!scratch || square_alloc(m, K, EXPAND_WHOLE, H, e) ||
         expand_h(m, K, part, n, sum_w, EXPAND_WHOLE, *H, scratch, e) ||
-        (with_d && square_alloc(m, K, D, e)))
+        (with_d && square_alloc(m, K, EXPAND_WHOLE, D, e)))
         goto out;
     for (size_t i = 0; with_d && i < K; i++) {
         double *row = *D + i * K;

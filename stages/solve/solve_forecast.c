@@ -7,6 +7,7 @@
 #include "solve_forecast.h"
 
 #include <math.h>
+#include "../../common/base/mem.h"
 #include "solve_band.h"
 
 #define OWN (1 * FORECAST_MIB)
@@ -14,6 +15,7 @@
 #define THREAD (1 * FORECAST_MIB)
 #define CODED 1.25 /* a row of a band, over its numbers in f64: codes and scales too */
 #define PAGE 4096.0
+#define LAID 0.08 /* of a square, measured at 8192 inputs */
 
 double solve_forecast_flops(double outputs, double inputs)
 {
@@ -67,6 +69,14 @@ static double half_square(const struct forecast *f)
     return fmin(forecast_square(f), forecast_triangle(f) + PAGE * f->inputs);
 }
 
+/* What large pages hold of a factor beside its triangle. */
+static double laid(const struct forecast *f)
+{
+    const double square = forecast_square(f);
+
+    return square < (double)MEM_LARGE ? 0 : fmin(LAID * square, square - half_square(f));
+}
+
 /* What the threads take for rows of the widest linear: a band, with feedback a tile as it came
  * beside it, and the band once more where a solver looks back at what its columns started from, or
  * the losses at D. */
@@ -90,7 +100,7 @@ static double alive(const struct solve_opts *o, const struct contenders *c,
 {
     const int sums = (f->dual ? 2 : 1) * (c->contest && f->holds_out ? 2 : 1); /* H and D */
     const double saved = forecast_square(f) - half_square(f);
-    double squares = 0, copies = 0, own, copied, halves;
+    double squares = 0, copies = 0, own, copied, halves, spared;
 
     for (size_t i = 0; i < c->count; i++) {
         held_by(c->name[i], f->dual, &own, &copied);
@@ -98,9 +108,9 @@ static double alive(const struct solve_opts *o, const struct contenders *c,
         copies = fmax(copies, copied);
     }
     halves = !c->contest && solver_half(o, c->name[0]) ? squares + 1 : 0; /* H is the one more */
-    return forecast_square(f) * (squares + sums) - halves * saved +
-           copies * sizeof(double) * f->linear + forecast_source(f) +
-           f->weights * (c->contest ? 2 : 1) + /* codes */
+    spared = halves * saved - fmax(0, halves - 1) * laid(f);
+    return forecast_square(f) * (squares + sums) - spared + copies * sizeof(double) * f->linear +
+           forecast_source(f) + f->weights * (c->contest ? 2 : 1) + /* codes */
            bands(c, f, squares > 0) + (squares > 0 ? FACTOR : 0);
 }
 
