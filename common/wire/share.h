@@ -19,7 +19,7 @@
 #include "frame_part.h"
 
 #define SHARE_LEAST ((size_t)64 << 10) /* smaller tensors are copied sooner than mapped */
-#define SHARE_IDLE ((size_t)12 << 20)  /* of blocks that who has or reads them keeps, in bytes */
+#define SHARE_IDLE ((size_t)20 << 20)  /* of blocks that who has or reads them keeps, in bytes */
 #define SHARE_HANDLE 24                /* u64 descriptor, u64 inode, u64 number of the use */
 
 /* From now on share_alloc gives blocks: somebody has read one. */
