@@ -308,7 +308,12 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     }
     control_poll(l->s->control, p + all);
     if (poll(p, all + CONTROL_FDS, TICK_MS) < 0 && errno != EINTR)
-        return err_sys(e, "cannot wait for the stages");
+        return errno == EINVAL
+                   ? err_set(e, ERR_SYS,
+                             "cannot wait for the stages: a process may have fewer file "
+                             "descriptors than the %zu that it takes: raise the limit (ulimit -n)",
+                             all + CONTROL_FDS)
+                   : err_sys(e, "cannot wait for the stages");
     for (size_t i = 0; i < n; i++) {
         struct child *c = &l->s->child[i];
 

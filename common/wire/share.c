@@ -112,7 +112,7 @@ static struct block *block_take(size_t bytes)
         return best;
     if (small < BLOCKS)
         block_drop(small);
-    if (count == BLOCKS || bytes > BYTES - total || !(b = block_make(bytes)))
+    if (count >= share_most(BLOCKS) || bytes > BYTES - total || !(b = block_make(bytes)))
         return NULL;
     total += bytes;
     return blocks[count++] = b;

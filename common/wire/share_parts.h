@@ -7,9 +7,19 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #define SHARE_HEAD 4096
 #define SHARE_GONE UINT64_MAX /* in place of a use: there is to be none any more */
+
+/* How many descriptors it may take: not those that connections need. */
+static inline size_t share_most(size_t most)
+{
+    struct rlimit r;
+
+    return getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur / 8 < most ? (size_t)r.rlim_cur / 8
+                                                                      : most;
+}
 
 static inline int share_lock(int fd, short kind)
 {

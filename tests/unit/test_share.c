@@ -389,6 +389,15 @@ static void test_runs_out(void **state)
     assert_in_range(n, 32, 199);
     while (n)
         share_free(data[--n]);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0); /* of few descriptors few are taken */
+    low = (struct rlimit){64, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (size_t i = 0; i < 200; i++) /* each time an idle one goes that is too small */
+        n += (data[n] = share_alloc(40 * MIB)) != NULL;
+    assert_in_range(n, 1, 8);
+    while (n)
+        share_free(data[--n]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     low = (struct rlimit){MIB, old.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
