@@ -95,14 +95,13 @@ static double rows_at_work(const struct reduce_command *c, const struct forecast
 }
 
 /* Rows wait in the memory of the worker that sends them, which foresees them; what is added up is
- * mapped here, and stays so as far as blocks are kept: those under way, and one that is
- * being filled. By tcp it is malloc that keeps some. */
+ * mapped here, and stays so as far as blocks are kept: of those under way and one that is being
+ * filled, what may be idle and one of each worker. By tcp it is malloc that keeps some. */
 static double rows_in_hand(const struct forecast *f)
 {
-    const double message = forecast_message(f), idle = (double)SHARE_IDLE,
-                 mapped = message > idle
-                              ? 0
-                              : fmin(idle, (REDUCE_WINDOW + 1) * message * (double)f->forwards),
+    const double message = forecast_message(f), all = message * (double)f->forwards,
+                 most = (double)SHARE_IDLE,
+                 mapped = message > most ? 0 : fmin(most + all, (REDUCE_WINDOW + 1) * all),
                  kept = forecast_rows(f) <= KEPT_BLOCK ? KEPT_ROWS * message : 0;
 
     return message + fmax(mapped, kept);
