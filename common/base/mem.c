@@ -46,14 +46,12 @@ static void on_large_pages(char *p, size_t bytes)
 
 /* The heap is advised when it has grown, before most of it is touched: a large page is given where
  * no small one is yet. */
-static void *lay(void *p, size_t bytes)
+static void *lay(void *p)
 {
     char *from = advised, *end;
 
     if (!from || !p)
         return p;
-    if (bytes >= APART)
-        on_large_pages(p, bytes);
     end = sbrk(0);
     if (end > from && atomic_compare_exchange_strong(&advised, &from, end))
         on_large_pages(from, (size_t)(end - from));
@@ -66,7 +64,9 @@ void *mem_array(size_t count, size_t size, struct err *e)
     size_t bytes;
 
     if (mem_mul(count, size, &bytes) == 0)
-        p = lay(calloc(1, bytes ? bytes : 1), bytes);
+        p = lay(calloc(1, bytes ? bytes : 1));
+    if (p && advised && bytes >= APART)
+        on_large_pages(p, bytes);
     return p ? p : no_memory(count, size, e);
 }
 
@@ -77,7 +77,7 @@ void *mem_sparse(size_t count, size_t size, struct err *e)
 
     if (mem_mul(count, size, &bytes) == 0 && bytes <= SIZE_MAX - ALIGN) {
         bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-        p = lay(aligned_alloc(ALIGN, bytes ? bytes : ALIGN), bytes);
+        p = lay(aligned_alloc(ALIGN, bytes ? bytes : ALIGN));
     }
     return p ? p : no_memory(count, size, e);
 }

@@ -203,7 +203,6 @@ int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes
     struct reading *r;
 
     pthread_mutex_lock(&mu);
-    readings_trim();
     r = as == SHARE_TO_READ ? reading_find(&n, bytes) : NULL;
     pthread_mutex_unlock(&mu);
     if (r && share_use(r->at) != n.use) {

@@ -22,13 +22,13 @@ rm -rf "$out"
 sed 's/\(ptq-[a-z]*\) /\1 --verbose /' pipelines/gptq.pipe >build/bench/gptq.pipe
 
 at_once() { # PID: the most that it and its children have had at one time, MiB, pages that several of them map counted once; until it has ended
-    most=0 begun=no
+    most=0
     while now=$(for p in "$1" $(pgrep -P "$1"); do cat "/proc/$p/smaps_rollup" 2>/dev/null || true; done |
-        awk '$1 == "Pss:" { sum += $2 } END { print int(sum / 1024) }') && { [ "$now" -gt 0 ] || [ $begun = no ]; }; do
-        [ "$now" -le "$most" ] || most=$now begun=yes
+        awk '$1 == "Pss:" { sum += $2 } END { print int(sum) }') && [ "$now" -gt 0 ]; do
+        [ "$now" -le "$most" ] || most=$now
         sleep 0.5
     done
-    echo "$most"
+    echo "$((most / 1024))"
 }
 
 before=$("$peak")

@@ -20,6 +20,14 @@ static uint64_t exchange(struct link *out, struct link *in)
     return st.bytes_memory;
 }
 
+static void end_both(struct link *out, struct link *in)
+{
+    end_ok(out);
+    recv_end(in);
+    link_close(&out);
+    link_close(&in);
+}
+
 static uint64_t pair(const char *at, int in_binds, const struct link_opts *o)
 {
     struct link *b = open_ok(at, in_binds ? LINK_IN : LINK_OUT, in_binds ? IN() : o);
@@ -27,10 +35,7 @@ static uint64_t pair(const char *at, int in_binds, const struct link_opts *o)
     struct link *in = in_binds ? b : c, *out = in_binds ? c : b;
     uint64_t stayed = exchange(out, in);
 
-    end_ok(out);
-    recv_end(in);
-    link_close(&out);
-    link_close(&in);
+    end_both(out, in);
     return stayed;
 }
 
@@ -122,12 +127,9 @@ static void test_to_all(void **state)
         msg_destroy(&m);
     }
     kill(pid, SIGCONT);
-    end_ok(out);
-    recv_end(in);
+    end_both(out, in);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    link_close(&out);
-    link_close(&in);
 }
 
 /* What is only read stays mapped. */
@@ -147,10 +149,7 @@ static void test_stays(void **state)
     assert_int_equal(*at, 5);
     msg_destroy(&m);
     assert_int_equal(*at, 5);
-    end_ok(out);
-    recv_end(in);
-    link_close(&out);
-    link_close(&in);
+    end_both(out, in);
 }
 
 /* A message that outlives both its sender's link and its place in the credit. */
