@@ -19,7 +19,7 @@
 
 double solve_forecast_flops(double outputs, double inputs)
 {
-    return outputs * inputs * inputs + 2.0 / 3 * inputs * inputs * inputs;
+    return outputs * inputs * inputs + inputs * inputs * inputs / 3;
 }
 
 static int needs_dual(const char *solver, struct err *e)
