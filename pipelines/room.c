@@ -16,8 +16,12 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/solve/solve_forecast.h"
 #include "../stages/solve/solve_opts.h"
+#include "control.h"
 #include "foresight.h"
 
+/* The reducer has the most descriptors open: 53 beside shared memory were seen at once (with
+ * libzmq 4.3), and each peer is a connection. One more than there may be aborts ZeroMQ. */
+#define FILES_OWN 54
 #define LINK_THREADS 4 /* two of ZeroMQ, one of each of two links */
 
 /* Of this process; 0 where the system does not tell. */
@@ -117,4 +121,37 @@ int room_check(const struct route *t, const struct config *c, const struct sites
          fits(name_of(t, r), own + stacks(r->threads) + (double)x.reduce.bytes, limit, e) < 0))
         return -1;
     return check_solvers(t, known ? &x.all : NULL, own, limit, e);
+}
+
+/* Shared memory may have two eighths of the descriptors (common/wire/share_parts.h); the head waits
+ * for two pipes of each process. */
+int room_files(const struct launch *l, struct err *e)
+{
+    const size_t head = 1 + 2 * l->count + CONTROL_FDS, stage = (FILES_OWN + l->count) * 4 / 3;
+    const size_t needed = head > stage ? head : stage;
+    struct rlimit files;
+    int ours = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        ours |= l->process[i].ours;
+    if (!ours || getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max >= needed)
+        return 0;
+    return err_set(e, ERR_SYS,
+                   "a process of this run of %zu processes takes up to %zu file descriptors, but "
+                   "it is limited to %llu (ulimit -n): raise the limit (ulimit -n %zu)",
+                   l->count, needed, (unsigned long long)files.rlim_max,
+                   needed > 256 ? needed : 256);
+}
+
+void room_suspect(char *out, size_t size)
+{
+    char text[BYTES_TEXT];
+    struct rlimit as;
+
+    *out = 0;
+    if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY)
+        snprintf(out, size,
+                 "; its address space is limited to %s (ulimit -v): too little may end a process "
+                 "so, see ptq plan",
+                 bytes_text((double)as.rlim_cur, text));
 }

@@ -28,6 +28,7 @@
 #include "precheck.h"
 #include "route.h"
 #include "resume.h"
+#include "room.h"
 #include "rundir.h"
 #include "shelf.h"
 #include "supervise.h"
@@ -300,7 +301,8 @@ static int check(struct prepared *x, const struct run_opts *o, struct route *t, 
     struct named_opts named = {.log = o->log, .metrics = o->metrics, .listen = o->listen};
 
     *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
-    if (!x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0)
+    if (!x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
+        room_files(x->plan, e) < 0)
         return -1;
     named.open = o->keys || is_insecure(t);
     return named_check(&named, t, e) < 0 || precheck_files(t, o->log, e) < 0 ||

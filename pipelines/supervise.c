@@ -29,6 +29,7 @@
 #include "hosts_gain.h"
 #include "replace.h"
 #include "restart.h"
+#include "room.h"
 #include "rundir.h"
 #include "scrape.h"
 #include "stall.h"
@@ -443,6 +444,7 @@ static int lost_elsewhere(struct loop *l, const struct child *c, struct err *e)
 static int verdict(struct loop *l, struct err *e)
 {
     const struct child *c;
+    char limit[160];
     int all_done = 1;
 
     forgive(l);
@@ -462,11 +464,13 @@ static int verdict(struct loop *l, struct err *e)
     if (!c)
         return err_set(e, ERR_SYS, "stopped by %s before the run was complete",
                        l->asked ? "a signal" : "ptq ctl");
-    if (c->signal)
-        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s%s)%s%s", c->plan->label,
+    if (c->signal) {
+        room_suspect(limit, sizeof limit);
+        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s%s)%s%s%s", c->plan->label,
                        c->signal, strsignal(c->signal),
-                       c->signal == SIGKILL ? ": by someone, or because memory ran out" : "",
+                       c->signal == SIGKILL ? ": by someone, or because memory ran out" : "", limit,
                        *c->last ? "; its last line: " : "", c->last);
+    }
     return err_set(e,
                    c->code == ERR_DATA  ? ERR_DATA
                    : c->code == ERR_USE ? ERR_USE

@@ -112,6 +112,31 @@ gptaq "*" GPTAQ"* && ${#lines[@]} = $(ls "$BATS_TEST_DIRNAME"/../../pipelines/*.
     run -0 under 900000 ptq-solve --quiet --group 64 --in problems --out solutions --threads 2
 }
 
+@test "a stage that a signal ends where the address space is limited: the error says that it is" {
+    linked=$(ldd "$(command -v ptq)")
+    [[ $linked != *libasan* ]] || skip "the address sanitizer reserves more than any limit"
+    two 'echo low >&2; kill -SEGV $$' 'exec cat /dev/null'
+    run -111 ptq run ./two.pipe
+    [[ $output == *"was ended by signal 11 (Segmentation fault); its last line: low"* ]]
+    run -111 bash -c 'ulimit -v 400000; exec ptq run ./two.pipe'
+    [[ $output == *"was ended by signal 11 (Segmentation fault); its address space is limited to 391 MiB (ulimit -v)"*"; its last line: low"* ]]
+}
+
+@test "few file descriptors: a soft limit is raised, a hard one is refused before the start by its name and what is needed" {
+    m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    use=(--model "$m" --data "$m/calib.jsonl" --tokens 512 --length 64 --quiet)
+    few() { # OPTION LIMIT OPTION...
+        (ulimit "$1" "$2" && shift 2 && exec timeout 60 ptq run gptq "${use[@]}" "$@" 2>&1)
+    }
+    for n in 40 48; do
+        run -111 few -n $n --out out
+        [[ $output =~ "a process of this run of 6 processes takes up to 80 file descriptors, but it is limited to $n (ulimit -n): raise the limit (ulimit -n 256)" ]]
+        [ ! -e out ]
+    done
+    run -0 few -n 80 --out out
+    run -0 few -Sn 40 --out soft
+}
+
 names_it() {
     grep -q "warning: sample (process [0-9]*) has made no progress since ..:..:.., [0-9]* s ago: it stands still" said.txt
 }
