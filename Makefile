@@ -10,7 +10,8 @@ JOBS     ?= 6
 FUZZ_SECONDS ?= 20
 SEEDS    ?= 1-200 1001-1040
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-OPT      ?= -O2 -g
+# loops as vectors also where their length is not known: sums keep their order
+OPT      ?= -O2 -g -fvect-cost-model=dynamic
 DNNL     := $(shell printf '\043include <dnnl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 override CFLAGS += -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SAN) -fno-omit-frame-pointer $(if $(DNNL),-DPTQ_DNNL)
 override LDFLAGS += $(SAN)

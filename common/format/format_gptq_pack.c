@@ -50,6 +50,31 @@ int gptq_check(size_t N, size_t K, int bits, int64_t group, const char *name, st
  * memory. */
 #define BLOCK 32
 
+/* Where no code lies across two words; inlined for each width. */
+static inline void fill_words(const uint8_t *code, size_t words, size_t bits, uint32_t *word)
+{
+    const size_t each = 32 / bits;
+
+    for (size_t j = 0; j < words; j++) {
+        word[j] = 0;
+        for (size_t i = 0; i < each; i++)
+            word[j] |= (uint32_t)code[j * each + i] << bits * i;
+    }
+}
+
+static void fill_block(const uint8_t *code, size_t count, int bits, uint32_t word[8])
+{
+    if (bits == 4)
+        fill_words(code, count / 8, 4, word);
+    else if (bits == 2)
+        fill_words(code, count / 16, 2, word);
+    else if (bits == 8)
+        fill_words(code, count / 4, 8, word);
+    else
+        for (size_t i = 0; i < count; i++)
+            field_put(word, i, bits, code[i]);
+}
+
 int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes, uint32_t *qweight)
 {
     uint32_t top;
@@ -63,13 +88,13 @@ int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes, uint32_t
 
         for (size_t n = 0; n < N; n++) {
             const uint8_t *code = codes + n * K + k;
-            uint32_t word[8] = {0};
+            uint32_t word[8] = {0}, all = 0;
 
-            for (size_t i = 0; i < count; i++) {
-                if (code[i] > top)
-                    return -1;
-                field_put(word, i, bits, code[i]);
-            }
+            for (size_t i = 0; i < count; i++)
+                all |= code[i];
+            if (all > top)
+                return -1;
+            fill_block(code, count, bits, word);
             for (size_t j = 0; j < words; j++)
                 out[j * N + n] = word[j];
         }

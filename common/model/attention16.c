@@ -11,33 +11,45 @@
 
 /* ---- what is multiplied ---- */
 
+#define STRIP 16 /* vectors of lanes that are rounded at a time */
+
 void attention16_pack(size_t head_dim, size_t value_dim, size_t count, const float *k, size_t ldk,
                       const float *v, size_t ldv, uint16_t *to)
 {
     const size_t hd = attention16_head(head_dim);
-    uint16_t *values = to + ATTENTION_KEYS * hd;
+    uint16_t *values = to + ATTENTION_KEYS * hd, row[STRIP * ATTENTION_LANES];
 
     memset(to, 0, attention16_block(head_dim, value_dim) * sizeof *to);
     for (size_t i = 0; i < count; i++) {
         dtype_from_f32(DT_BF16, k + i * ldk, head_dim, to + i * hd);
-        for (size_t d = 0; d < value_dim; d++)
-            values[d * ATTENTION_KEYS + i] = f32_to_bf16(v[i * ldv + d]);
+        for (size_t d = 0; d < value_dim; d += STRIP * ATTENTION_LANES) {
+            const size_t n =
+                value_dim - d < STRIP * ATTENTION_LANES ? value_dim - d : STRIP * ATTENTION_LANES;
+
+            dtype_from_f32(DT_BF16, v + i * ldv + d, n, row);
+            for (size_t x = 0; x < n; x++)
+                values[(d + x) * ATTENTION_KEYS + i] = row[x];
+        }
     }
 }
 
 void attention16_queries(size_t head_dim, float *q)
 {
     const size_t hd = attention16_head(head_dim);
+    uint16_t row[STRIP][ATTENTION_LANES];
 
     memset(q + head_dim * ATTENTION_LANES, 0, (hd - head_dim) * ATTENTION_LANES * sizeof *q);
-    for (size_t r = 0; r < hd / 2; r++)
-        for (size_t l = 0; l < ATTENTION_LANES; l++) {
-            const float *at = q + 2 * r * ATTENTION_LANES + l;
-            const uint32_t pair = f32_to_bf16(at[0]) | (uint32_t)f32_to_bf16(at[ATTENTION_LANES])
-                                                           << 16;
+    for (size_t r = 0; r < hd; r += STRIP) {
+        const size_t n = hd - r < STRIP ? hd - r : STRIP;
 
-            memcpy(q + r * ATTENTION_LANES + l, &pair, sizeof pair);
-        }
+        dtype_from_f32(DT_BF16, q + r * ATTENTION_LANES, n * ATTENTION_LANES, row);
+        for (size_t i = 0; i < n; i += 2)
+            for (size_t l = 0; l < ATTENTION_LANES; l++) {
+                const uint32_t pair = row[i][l] | (uint32_t)row[i + 1][l] << 16;
+
+                memcpy(q + (r + i) / 2 * ATTENTION_LANES + l, &pair, sizeof pair);
+            }
+    }
 }
 
 #if defined(__x86_64__)

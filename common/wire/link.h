@@ -73,8 +73,12 @@ struct link_opts {
     /* binder: wait for this many peers before the first message goes out (LINK_OUT) or before
      * the end of all present counts as the end (LINK_IN); 0: 1 */
     size_t peers;
-    size_t credit_messages;       /* LINK_IN: 0: 4 */
-    size_t credit_bytes;          /* LINK_IN: 0: 256 MiB */
+    size_t credit_messages; /* LINK_IN: 0: 4 */
+    size_t credit_bytes;    /* LINK_IN: 0: 256 MiB */
+    /* LINK_IN: credit is given back when the sender is short of it, with that of several messages,
+     * or when nothing comes for a while. For links on which nobody is chosen by his credit: each
+     * word of it wakes threads at both ends. */
+    int credit_late;
     enum frame_compress compress; /* LINK_OUT */
     double timeout_s;             /* 0: 30 */
     double stall_s;               /* of a stage behind a peer that answers; 0: 60 */

@@ -159,6 +159,7 @@ struct peer {
     /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
      * gave. out_*: used up of it. */
     size_t win_messages, win_bytes, out_messages, out_bytes;
+    size_t largest;      /* LINK_IN: message that came, in bytes (under mu) */
     struct queue queue;  /* LINK_ANY: chosen for this peer, credit taken */
     struct queue kept;   /* LINK_ANY: sent; may have to be sent again, see kept_trim */
     struct queue resend; /* LINK_ANY: lost with a connection; these go first, with their numbers */
@@ -230,12 +231,12 @@ size_t peers_present(const struct sock *s, enum peer_state least); /* under mu; 
 
 /* link_serve.c: the link's thread. */
 void *sock_serve(void *sock);
+/* p broke a rule, as e says: it is told, and dropped or the link fails. */
+void peer_refuse(struct sock *s, struct peer *p, const struct err *e);
 
 /* link_peer.c: what goes out, on the link's thread. */
-void sock_notify(struct sock *s);                    /* tells the stage to look again */
-void sock_fail(struct sock *s, const struct err *e); /* keeps the first error */
-/* under mu: may a message of this size go? */
-int peer_credit(const struct peer *p, size_t bytes);
+void sock_notify(struct sock *s);                           /* tells the stage to look again */
+void sock_fail(struct sock *s, const struct err *e);        /* keeps the first error */
 struct peer *peer_of(struct sock *s, const struct zid *id); /* link_hello.c; NULL: unknown */
 /* It broke a rule or was lost: an elastic link forgets it and says so, another one fails. */
 void peer_drop(struct sock *s, struct peer *p, const struct err *e);
@@ -306,10 +307,26 @@ int resume_cut(struct sock *s, struct peer *p, const char *what);
 int resume_can(const struct sock *s, const struct peer *p); /* go on by a new connection */
 /* A sender: messages that it has sent, all of which are on their way; -1: some will be again. */
 int64_t resume_sent(struct sock *s, const struct peer *p);
-void credit_take(struct sock *s, struct peer *p, const struct msg *m);
 void ack_take(struct sock *s, struct peer *p, const struct msg *m);
 void state_set(struct sock *s, struct peer *p, enum peer_state state); /* link_serve.c */
+
+/* link_data.c: data messages and credit. */
+/* under mu: may a message of this size go? */
+int peer_credit(const struct peer *p, size_t bytes);
+/* LINK_IN: of a data message in its turn, that p may send: 1, before anything of it is unpacked. 0:
+ * it comes twice or behind a gap, and is dropped; -1: p may not send it. */
+int data_wanted(struct sock *s, struct peer *p, const struct msg *m, size_t bytes, struct err *e);
+void data_take(struct sock *s, struct peer *p, struct msg *m); /* of that; m is consumed */
+/* The stage has come back for more: credit of the message that it took last. 1: the link's thread
+ * is to tell it. */
+int credit_back(struct sock *s);
+/* LINK_IN, under mu: may what is to be given back to p wait for more? While p has credit for
+ * another message like the largest; without it, until half of its window is done: the stage has the
+ * other half in hand. */
+int credit_can_wait(const struct sock *s, const struct peer *p);
+#define CREDIT_LATE_S 0.1 /* and not for longer, where nothing comes */
 void credit_send(struct sock *s, struct peer *p);
+void credit_take(struct sock *s, struct peer *p, const struct msg *m); /* LINK_OUT */
 
 /* link_memory.c: tensors that stay in the sender's memory. */
 struct memory_offer {

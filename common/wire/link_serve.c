@@ -39,83 +39,10 @@ static void peer_broke(struct sock *s, struct peer *p, const struct err *e)
         sock_fail(s, e);
 }
 
-static void peer_refuse(struct sock *s, struct peer *p, const struct err *e)
+void peer_refuse(struct sock *s, struct peer *p, const struct err *e)
 {
     peer_say_fail(s, &p->id, e->text);
     peer_broke(s, p, e);
-}
-
-/* Before anything of it is unpacked: of a data message in its turn, that the peer may send. What
- * comes twice, and what comes behind a gap, is dropped. */
-static int data_wanted(struct sock *s, struct peer *p, const struct msg *m, size_t bytes,
-                       struct err *e)
-{
-    char name[256];
-    int may;
-
-    if (m->seq != p->count) {
-        if (m->seq > p->count && p->gap <= 0)
-            p->gap = s->now;
-        return 0;
-    }
-    p->gap = 0;
-    if (message_check(&s->l, m, peer_name(s, p, name), e) < 0)
-        return -1;
-    pthread_mutex_lock(&s->mu);
-    may = peer_credit(p, bytes);
-    pthread_mutex_unlock(&s->mu);
-    return may ? 1 : err_set(e, ERR_DATA, "%s sends beyond its credit", name);
-}
-
-/* Its credit comes back at once. */
-static void spare_take(struct sock *s, struct peer *p, struct msg *m)
-{
-    const size_t bytes = msg_bytes(m);
-
-    msg_destroy(&m);
-    pthread_mutex_lock(&s->mu);
-    p->out_messages++;
-    p->out_bytes += bytes;
-    p->back_messages++;
-    p->back_bytes += bytes;
-    pthread_mutex_unlock(&s->mu);
-}
-
-static void data_take(struct sock *s, struct peer *p, struct msg *m)
-{
-    struct err e = {0};
-    struct box *b = NULL;
-    int bad;
-
-    fault_receive();
-    p->count++;
-    p->sum += msg_checksum(m);
-    p->worked = s->now;
-    if (p->spare) {
-        spare_take(s, p, m);
-        return;
-    }
-    if (!(b = box_create(m, &e))) {
-        msg_destroy(&m);
-        peer_refuse(s, p, &e);
-        return;
-    }
-    b->peer = p->number;
-    b->from = p->stream;
-    pthread_mutex_lock(&s->mu);
-    bad = queue_push(&s->inbox, b, &e) < 0;
-    if (!bad) {
-        p->out_messages++;
-        p->out_bytes += b->bytes;
-        status_queue(1);
-    }
-    pthread_mutex_unlock(&s->mu);
-    if (!bad) {
-        sock_notify(s);
-        return;
-    }
-    box_unref(&b);
-    peer_refuse(s, p, &e);
 }
 
 void state_set(struct sock *s, struct peer *p, enum peer_state state)
@@ -402,7 +329,12 @@ static void ping_send(struct sock *s, struct peer *p)
     p->end_again = p->end_sent;
 }
 
-static void gap_tick(struct sock *s, struct peer *p, double grace)
+static double grace_s(const struct sock *s)
+{
+    return strstr(s->l.endpoint, "tcp://") ? GRACE_TCP_S : GRACE_IPC_S;
+}
+
+static void gap_tick(struct sock *s, struct peer *p)
 {
     char name[256];
     struct err e = {0};
@@ -411,7 +343,7 @@ static void gap_tick(struct sock *s, struct peer *p, double grace)
         return;
     err_set(&e, ERR_DATA, "message %llu of %s is lost: later ones came",
             (unsigned long long)p->count, peer_name(s, p, name));
-    if (!resume_cut(s, p, e.text) && s->now - p->gap > grace)
+    if (!resume_cut(s, p, e.text) && s->now - p->gap > grace_s(s))
         peer_refuse(s, p, &e);
 }
 
@@ -429,17 +361,16 @@ static void stall_tick(struct sock *s, struct peer *p)
 
 static void peer_tick(struct sock *s, struct peer *p)
 {
-    double grace = strstr(s->l.endpoint, "tcp://") ? GRACE_TCP_S : GRACE_IPC_S;
     double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
     char why[128];
 
     if (p->state != PEER_READY || (p->awaited && p->down > 0))
         return;
-    if (p->down > 0 && s->now - p->down > grace) {
+    if (p->down > 0 && s->now - p->down > grace_s(s)) {
         peer_left(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
         return;
     }
-    gap_tick(s, p, grace);
+    gap_tick(s, p);
     if (p->state != PEER_READY)
         return;
     if (s->now - p->heard > s->l.o.timeout_s) {
@@ -461,9 +392,13 @@ static int tick_ms(const struct sock *s)
     if (zsock_strangers(s->z))
         return SWEEP_MS;
 
-    for (size_t i = 0; i < s->npeers; i++)
-        if ((s->peer[i]->down > 0 || s->peer[i]->gap > 0) && s->peer[i]->state == PEER_READY)
+    for (size_t i = 0; i < s->npeers; i++) {
+        const struct peer *p = s->peer[i];
+        const int late = s->l.o.credit_late && p->out_messages;
+
+        if ((p->down > 0 || p->gap > 0 || late) && p->state == PEER_READY)
             ms = 100;
+    }
     return ms;
 }
 

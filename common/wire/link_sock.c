@@ -197,28 +197,14 @@ static int ask_recv(struct sock *s, void *ctx, struct err *e)
     return all_ended(s) ? 3 : 0;
 }
 
-/* The stage has come back for more: credit of the message that it took last. */
-static void credit_back(struct sock *s)
-{
-    if (!s->taken)
-        return;
-    pthread_mutex_lock(&s->mu);
-    if (s->peer[s->taken_peer]->stream == s->taken_stream) {
-        s->peer[s->taken_peer]->back_messages++;
-        s->peer[s->taken_peer]->back_bytes += s->taken_bytes;
-    }
-    pthread_mutex_unlock(&s->mu);
-    s->taken = 0;
-    wake(s);
-}
-
 static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e)
 {
     struct sock *s = (struct sock *)l;
     struct box *b;
     int r;
 
-    credit_back(s);
+    if (credit_back(s))
+        wake(s);
     r = stage_wait(s, ask_recv, NULL, NULL, timeout_ms, 1, e);
     if (r != 1)
         return r < 0 ? -1 : r == 3 ? 0 : 2;
@@ -238,14 +224,6 @@ static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     b->m = NULL;
     box_unref(&b);
     return 1;
-}
-
-int peer_credit(const struct peer *p, size_t bytes)
-{
-    if (p->out_messages == 0)
-        return 1;
-    return p->out_messages < p->win_messages && p->out_bytes < p->win_bytes &&
-           bytes <= p->win_bytes - p->out_bytes;
 }
 
 struct send_ask {
@@ -365,7 +343,8 @@ static int sock_ready(struct link *l, struct err *e)
     struct send_ask a = {LINK_PEER_ANY, NULL};
     int r;
 
-    credit_back(s);
+    if (credit_back(s))
+        wake(s);
     event_clear(s);
     pthread_mutex_lock(&s->mu);
     r = l->dir == LINK_IN ? ask_recv(s, NULL, e) : ask_send(s, &a, e);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* share_open - see share.h: those who read. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +147,8 @@ static void readings_trim(void)
     for (size_t i = count; i-- > 0;)
         if (!readings[i]->idle)
             continue;
-        else if (bytes + readings[i]->room > SHARE_IDLE || share_use(readings[i]->at) == SHARE_GONE)
+        else if (bytes + readings[i]->room > SHARE_MAPPED ||
+                 share_use(readings[i]->at) == SHARE_GONE)
             reading_drop(reading_take(i));
         else
             bytes += readings[i]->room;
@@ -185,10 +188,19 @@ static struct reading *reading_find(const struct named *n, size_t bytes)
     return NULL;
 }
 
+/* Under mu: what idle ones hold of processes that were killed is nobody's any more. */
+static void readings_bury(void)
+{
+    for (size_t i = count; i-- > 0;)
+        if (readings[i]->idle && kill(readings[i]->name.pid, 0) < 0 && errno == ESRCH)
+            reading_drop(reading_take(i));
+}
+
 /* It is to stay where there is place. */
 static void reading_keep(struct reading *r)
 {
     pthread_mutex_lock(&mu);
+    readings_bury();
     if (count < share_most(READINGS)) {
         r->stays = 1;
         readings[count++] = r;

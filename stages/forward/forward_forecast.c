@@ -13,7 +13,7 @@
 #include "../../common/model/vision.h"
 #include "forward_begin.h"
 
-#define UNDER_WAY 2.5 /* messages that are made, packed or waiting, where credit allows them */
+#define UNDER_WAY 4.5 /* messages that are made, packed or waiting, where credit allows them */
 
 int forward_forecast_rows(const struct forward_opts *o, struct forecast *f, struct err *e)
 {

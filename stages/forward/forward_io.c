@@ -335,6 +335,7 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
     o.takes = o.reads = pump_kinds(commits_take);
     o.credit_messages = 0;
     o.credit_bytes = 0;
+    o.credit_late = 1;
     if (c->commits && !(l->commits = link_open(c->commits, LINK_IN, &o, e)))
         return -1;
     if (c->follow && !(l->follow = follow_open(c->follow, e)))

@@ -24,9 +24,10 @@
 #include "reduce_kept.h"
 #include "reduce_sink.h"
 
-/* Messages that each worker may have under way: one is added up while the next one comes; more do
- * not make a run faster, but its memory uncertain. */
-#define REDUCE_WINDOW 2
+/* Messages that each worker may have under way: one is added up while the next one comes, and one
+ * more lets credit be given back for two at a time. More do not make a run faster, but its memory
+ * uncertain. */
+#define REDUCE_WINDOW 3
 
 struct reduce;
 

@@ -95,13 +95,15 @@ static double rows_at_work(const struct reduce_command *c, const struct forecast
 }
 
 /* Rows wait in the memory of the worker that sends them, which foresees them; what is added up is
- * mapped here, and stays so as far as blocks are kept: of those under way and one that is being
- * filled, what may be idle and one of each worker. By tcp it is malloc that keeps some. */
+ * mapped here, and stays so as far as blocks are kept: of those under way, one that is being filled
+ * and one of other sites, what may be idle and one of each worker. By tcp it is malloc that keeps
+ * some. */
 static double rows_in_hand(const struct forecast *f)
 {
-    const double message = forecast_message(f), all = message * (double)f->forwards,
-                 most = (double)SHARE_IDLE,
-                 mapped = message > most ? 0 : fmin(most + all, (REDUCE_WINDOW + 1) * all),
+    const double message = forecast_message(f), each = message * (double)f->forwards,
+                 blocks = fmin((REDUCE_WINDOW + 2) * each, (double)f->chunks * message + each),
+                 mapped =
+                     message > (double)SHARE_MAPPED ? 0 : fmin((double)SHARE_MAPPED + each, blocks),
                  kept = forecast_rows(f) <= KEPT_BLOCK ? KEPT_ROWS * message : 0;
 
     return message + fmax(mapped, kept);

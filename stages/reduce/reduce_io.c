@@ -260,6 +260,7 @@ static struct link *open_rows(struct reduce_io *io, const struct stage *s, struc
                                          .peers = (size_t)c->peers + (c->apart != 0),
                                          .credit_messages = REDUCE_WINDOW,
                                          .credit_bytes = c->credit,
+                                         .credit_late = 1,
                                          .keys = s->keys,
                                          .insecure = s->insecure},
                      e);
@@ -278,6 +279,7 @@ static int open_links(struct reduce_io *io, const struct stage *s, struct err *e
                                   &(struct link_opts){.name = "reduce",
                                                       .takes = pump_kinds(commits_take),
                                                       .reads = pump_kinds(commits_take),
+                                                      .credit_late = 1,
                                                       .run_id = &io->run,
                                                       .lease = &c->lease,
                                                       .keys = s->keys,

@@ -20,14 +20,14 @@ static int is_length(const struct work *w, size_t c)
     return strcmp(w->v.classes[c].kind, "length") == 0;
 }
 
-int classes_check(const struct work *w, struct err *e)
+int classes_check(const struct work *w, struct par *p, struct err *e)
 {
     size_t lengths = 0;
 
     for (size_t c = 0; c < w->v.nclasses; c++)
         lengths += is_length(w, c) != 0;
     for (size_t c = 0; c < w->v.nclasses; c++)
-        if (expand_check(w->problem, w->v.classes[c].S, e))
+        if (expand_check(w->problem, w->v.classes[c].S, p, e))
             return -1;
     if (!w->o->cross)
         return 0;
@@ -47,7 +47,7 @@ int classes_check(const struct work *w, struct err *e)
 }
 
 /* The H of a class; the sums stay for later. */
-static double *class_h(struct work *w, size_t c, struct err *e)
+static double *class_h(struct work *w, size_t c, struct par *p, struct err *e)
 {
     /* another descriptor: expand_sums does not free what it is given by */
     const struct tensor kept = *w->v.classes[c].S;
@@ -55,7 +55,7 @@ static double *class_h(struct work *w, size_t c, struct err *e)
         .S = &kept, .tokens = w->v.classes[c].tokens, .sum_w = w->v.classes[c].sum_w};
     double *H = NULL, *D = NULL;
 
-    if (expand_sums(w->problem, w->v.K, &s, EXPAND_WHOLE, &H, &D, e) == 0 &&
+    if (expand_sums(w->problem, w->v.K, &s, EXPAND_WHOLE, p, &H, &D, e) == 0 &&
         permute_square(w, H, e) == 0)
         return H;
     free(H);
@@ -114,7 +114,7 @@ static int cost_of(const struct work *w, const struct answer *const *by, const d
 int classes_cost(struct work *w, size_t c, const struct answer *const *by, double *loss,
                  double *energy, struct par *p, struct err *e)
 {
-    double *H = class_h(w, c, e);
+    double *H = class_h(w, c, p, e);
     struct class_cost cost;
     const int rc = H ? cost_of(w, by, H, &cost, p, e) : -1;
 
@@ -149,7 +149,7 @@ static int cross_solve(struct work *w, size_t c, struct answer **by, struct par 
     double *const H = w->H, *const D = w->D;
     int rc = -1;
 
-    if (!(w->H = class_h(w, c, e)))
+    if (!(w->H = class_h(w, c, p, e)))
         goto out;
     w->D = NULL;
     for (size_t k = 0; k < w->nparts; k++)
@@ -219,7 +219,7 @@ static int class_measure(struct work *w, size_t c, const struct answer *const *b
                          const struct crossing *x, struct par *p, struct err *e)
 {
     struct json *entry = NULL;
-    double *H = class_h(w, c, e);
+    double *H = class_h(w, c, p, e);
     struct class_cost cost;
     int rc = -1;
 

@@ -11,7 +11,7 @@
 
 /* With --cross length: classes by length there must be, and no solver that needs D, for which no
  * classes are kept. */
-int classes_check(const struct work *w, struct err *e);
+int classes_check(const struct work *w, struct par *p, struct err *e);
 /* Of class c with a solution, one answer for each part: both over its weight. energy NAN: not
  * known, the loss is 0. */
 int classes_cost(struct work *w, size_t c, const struct answer *const *by, double *loss,

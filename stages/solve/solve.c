@@ -40,7 +40,8 @@ static int is_empty(const struct problem_sums *s, size_t K)
     return 1;
 }
 
-static int check_sums(const struct work *w, const struct problem_sums *s, struct err *e)
+static int check_sums(const struct work *w, const struct problem_sums *s, struct par *p,
+                      struct err *e)
 {
     const int odd = s->tokens == 0 ? s->sum_w > 0 : s->sum_w == 0 && !is_empty(s, w->v.K);
 
@@ -49,7 +50,7 @@ static int check_sums(const struct work *w, const struct problem_sums *s, struct
                        (unsigned long long)s->tokens);
     if (!isfinite(s->sum_w2) || s->sum_w2 < 0.0)
         return err_set(e, ERR_DATA, "%s: sum_w2 is %g", w->problem->id, s->sum_w2);
-    return expand_check(w->problem, s->S, e) || expand_check(w->problem, s->D, e) ? -1 : 0;
+    return expand_check(w->problem, s->S, p, e) || expand_check(w->problem, s->D, p, e) ? -1 : 0;
 }
 
 static struct solve_part *part_of(struct work *w, const struct solve_opts *o, struct err *e)
@@ -114,7 +115,7 @@ static int check_part(const struct work *w, const struct solve_part *x, struct e
     return 0;
 }
 
-static int check_problem(const struct work *w, struct err *e)
+static int check_problem(const struct work *w, struct par *p, struct err *e)
 {
     const struct problem_view *v = &w->v;
 
@@ -126,9 +127,9 @@ static int check_problem(const struct work *w, struct err *e)
                        "%s: --mix: held-out sums are not kept by modality, so solvers cannot be "
                        "compared on such a mix: name one solver, or leave --holdout out",
                        w->problem->id);
-    if (check_sums(w, &w->sums, e) || (w->contest && check_sums(w, &v->hold, e)))
+    if (check_sums(w, &w->sums, p, e) || (w->contest && check_sums(w, &v->hold, p, e)))
         return -1;
-    return classes_check(w, e);
+    return classes_check(w, p, e);
 }
 
 static int choose_sums(struct work *w, struct err *e)
@@ -179,19 +180,19 @@ static enum expand_how expand_for(const struct work *w)
     return whole ? EXPAND_WHOLE : EXPAND_HALF;
 }
 
-static int expand_main(struct work *w, struct err *e)
+static int expand_main(struct work *w, struct par *p, struct err *e)
 {
     if (w->nmix)
-        return expand_mix(w->problem, w->v.K, w->mix, w->nmix, w->sums.sum_w, &w->H, &w->D, e);
-    return expand_sums(w->problem, w->v.K, &w->sums, expand_for(w), &w->H, &w->D, e);
+        return expand_mix(w->problem, w->v.K, w->mix, w->nmix, w->sums.sum_w, p, &w->H, &w->D, e);
+    return expand_sums(w->problem, w->v.K, &w->sums, expand_for(w), p, &w->H, &w->D, e);
 }
 
-static int expand(struct work *w, struct err *e)
+static int expand(struct work *w, struct par *p, struct err *e)
 {
-    if (w->nparts && expand_main(w, e))
+    if (w->nparts && expand_main(w, p, e))
         return -1;
     if (w->contest && w->v.hold.S && w->v.hold.sum_w > 0 &&
-        expand_sums(w->problem, w->v.K, &w->v.hold, EXPAND_WHOLE, &w->hold_H, &w->hold_D, e))
+        expand_sums(w->problem, w->v.K, &w->v.hold, EXPAND_WHOLE, p, &w->hold_H, &w->hold_D, e))
         return -1;
     drop_rest(w);
     return permute_problem(w, e);
@@ -449,13 +450,13 @@ static void tell(const struct work *w)
 
 /* What is asked for, of what, and whether that can be. */
 static int begin(struct work *w, const struct solve_opts *o, struct msg *problem,
-                 struct solve_note *note, struct err *e)
+                 struct solve_note *note, struct par *p, struct err *e)
 {
     w->o = o;
     w->problem = problem;
     w->note = note;
     return solve_check_opts(o, e) || problem_read(problem, &w->v, e) || choose_sums(w, e) ||
-                   divide(w, e) || check_problem(w, e)
+                   divide(w, e) || check_problem(w, p, e)
                ? -1
                : 0;
 }
@@ -464,7 +465,7 @@ int solve_check_problem(const struct solve_opts *o, struct msg *problem, struct 
 {
     struct solve_note note = {.coverage = 0.0};
     struct work *w = mem_array(1, sizeof *w, e);
-    int rc = w ? begin(w, o, problem, &note, e) : -1;
+    int rc = w ? begin(w, o, problem, &note, NULL, e) : -1;
 
     if (rc == 0 && o->equalise)
         rc = solve_equal_check(w, e);
@@ -480,11 +481,11 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     struct msg *solution = NULL;
 
     *note = (struct solve_note){.coverage = 0.0};
-    if (!w || !(w->now = mem_array(1, sizeof *w->now, e)) || begin(w, o, *problem, note, e) < 0)
+    if (!w || !(w->now = mem_array(1, sizeof *w->now, e)) || begin(w, o, *problem, note, p, e) < 0)
         goto out;
     if (o->equalise && solve_equal_choose(w, p, e))
         goto out;
-    if (expand(w, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
+    if (expand(w, p, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
         goto out;
     for (size_t i = 0; i < w->nparts; i++)
         if (permute_back(w, w->part[i].best, e))

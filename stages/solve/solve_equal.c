@@ -109,7 +109,7 @@ static void mix(struct work *w, const struct row_groups *g, int need_d)
 static int measure(struct work *w, struct row_groups *g, struct par *p, struct err *e)
 {
     const struct answer *by[PROBLEM_LINEARS];
-    int rc = expand_mix(w->problem, w->v.K, w->mix, w->nmix, w->sums.sum_w, &w->H, &w->D, e);
+    int rc = expand_mix(w->problem, w->v.K, w->mix, w->nmix, w->sums.sum_w, p, &w->H, &w->D, e);
 
     for (size_t k = 0; k < w->nparts && rc == 0; k++) {
         rc = work_solve(w, &w->part[k], w->part[k].best, w->part[k].list.name[0], p, e);

@@ -2,18 +2,46 @@
 /* solve_expand - see solve_expand.h. */
 #include "solve_expand.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include "../../common/base/mem.h"
 
 #define MIRROR 32
 
-int expand_check(const struct msg *m, const struct tensor *t, struct err *e)
-{
-    const size_t bad = t ? tensor_count_bad(t) : 0;
+#define SPAN ((size_t)1 << 17) /* numbers that are looked at by one thread */
 
-    if (bad)
+struct looking {
+    const struct tensor *t;
+    atomic_size_t bad;
+};
+
+static int look(void *ctx, size_t span, size_t worker, struct err *e)
+{
+    struct looking *l = ctx;
+    const size_t from = span * SPAN, all = tensor_elements(l->t);
+    struct tensor part = *l->t;
+
+    (void)worker;
+    (void)e;
+    part.ndim = 1;
+    part.shape[0] = all - from < SPAN ? all - from : SPAN;
+    part.bytes = part.shape[0] * dtype_size(part.dtype);
+    part.data = (char *)part.data + from * dtype_size(part.dtype);
+    atomic_fetch_add(&l->bad, tensor_count_bad(&part));
+    return 0;
+}
+
+int expand_check(const struct msg *m, const struct tensor *t, struct par *par, struct err *e)
+{
+    struct looking l = {.t = t};
+
+    if (!t)
+        return 0;
+    if (par_for(par, (tensor_elements(t) + SPAN - 1) / SPAN, look, &l, e))
+        return -1;
+    if (l.bad)
         return err_set(e, ERR_USE, "%s: tensor '%s' holds %zu NaN or infinite values", m->id,
-                       t->name, bad);
+                       t->name, (size_t)l.bad);
     return 0;
 }
 
@@ -30,14 +58,37 @@ void expand_drop(struct msg *m, const struct tensor *t)
 
 _Static_assert(EXPAND_BLOCK % MIRROR == 0, "blocks on the diagonal are mirrored whole");
 
-static void mirror(size_t K, enum expand_how how, double *H)
+/* What H is made of. Bands of EXPAND_BLOCK rows are filled side by side. */
+struct filling {
+    const struct msg *m;
+    size_t K;
+    const struct expand_part *part;
+    size_t parts;
+    double scale;
+    enum expand_how how;
+    double *H, *scratch; /* [threads, K], for more than one part */
+};
+
+static size_t bands(size_t K)
 {
-    for (size_t i0 = 0; i0 < K; i0 += MIRROR)
-        for (size_t j0 = how == EXPAND_HALF ? i0 / EXPAND_BLOCK * EXPAND_BLOCK : 0; j0 <= i0;
-             j0 += MIRROR)
+    return (K + EXPAND_BLOCK - 1) / EXPAND_BLOCK;
+}
+
+/* One band of columns, from the rows that are filled. */
+static int mirror_band(void *ctx, size_t band, size_t worker, struct err *e)
+{
+    const struct filling *f = ctx;
+    const size_t K = f->K, first = band * EXPAND_BLOCK;
+    double *H = f->H;
+
+    (void)worker;
+    (void)e;
+    for (size_t i0 = first; i0 < K && i0 < first + EXPAND_BLOCK; i0 += MIRROR)
+        for (size_t j0 = f->how == EXPAND_HALF ? first : 0; j0 <= i0; j0 += MIRROR)
             for (size_t i = i0; i < K && i < i0 + MIRROR; i++)
                 for (size_t j = j0; j < i && j < j0 + MIRROR; j++)
                     H[j * K + i] = H[i * K + j];
+    return 0;
 }
 
 /* n values of a tensor from place at on */
@@ -59,24 +110,32 @@ static void add_parts(const struct expand_part *part, size_t parts, int drift, s
     }
 }
 
-static int expand_h(struct msg *m, size_t K, const struct expand_part *part, size_t parts,
-                    double sum_w, enum expand_how how, double *H, double *scratch, struct err *e)
+/* The longest rows first. */
+static int fill_band(void *ctx, size_t index, size_t worker, struct err *e)
 {
-    const double scale = sum_w > 0.0 ? 1.0 / sum_w : 1.0;
-    size_t at = 0;
+    const struct filling *f = ctx;
+    const size_t K = f->K, first = (bands(K) - 1 - index) * EXPAND_BLOCK;
 
-    for (size_t i = 0; i < K; at += ++i) {
-        double *row = H + i * K;
+    for (size_t i = first; i < K && i < first + EXPAND_BLOCK; i++) {
+        double *row = f->H + i * K, *scratch = f->scratch ? f->scratch + worker * K : NULL;
 
-        add_parts(part, parts, 0, at, i + 1, row, scratch);
+        add_parts(f->part, f->parts, 0, i * (i + 1) / 2, i + 1, row, scratch);
         for (size_t j = 0; j <= i; j++)
-            row[j] *= scale;
+            row[j] *= f->scale;
         if (row[i] < 0.0)
             return err_set(e, ERR_USE, "%s: tensor '%s'[%zu,%zu] is negative: not a sum of squares",
-                           m->id, part[0].S->name, i, i);
+                           f->m->id, f->part[0].S->name, i, i);
     }
-    mirror(K, how, H);
     return 0;
+}
+
+static int expand_h(struct filling *f, double sum_w, struct par *par, struct err *e)
+{
+    f->scale = sum_w > 0.0 ? 1.0 / sum_w : 1.0;
+    return par_for(par, bands(f->K), fill_band, f, e) ||
+                   par_for(par, bands(f->K), mirror_band, f, e)
+               ? -1
+               : 0;
 }
 
 static int square_alloc(const struct msg *m, size_t K, enum expand_how how, double **to,
@@ -91,11 +150,15 @@ static int square_alloc(const struct msg *m, size_t K, enum expand_how how, doub
 }
 
 int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, enum expand_how how,
-                double **H, double **D, struct err *e)
+                struct par *par, double **H, double **D, struct err *e)
 {
     const struct expand_part all = {s->S, s->D, 1.0};
+    struct filling f = {.m = m, .K = K, .part = &all, .parts = 1, .how = how};
 
-    if (square_alloc(m, K, how, H, e) || expand_h(m, K, &all, 1, s->sum_w, how, *H, NULL, e))
+    if (square_alloc(m, K, how, H, e))
+        return -1;
+    f.H = *H;
+    if (expand_h(&f, s->sum_w, par, e))
         return -1;
     expand_drop(m, s->S);
     if (!s->D || s->sum_w == 0)
@@ -110,26 +173,28 @@ int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, enum expa
 }
 
 int expand_mix(struct msg *m, size_t K, const struct expand_part *part, size_t n, double sum_w,
-               double **H, double **D, struct err *e)
+               struct par *par, double **H, double **D, struct err *e)
 {
-    double *scratch = mem_raw(K, sizeof *scratch, e);
+    struct filling f = {.m = m, .K = K, .part = part, .parts = n, .how = EXPAND_WHOLE};
     int rc = -1, with_d = 1;
 
     for (size_t p = 0; p < n; p++)
         with_d &= part[p].D != NULL;
-    if (!scratch || square_alloc(m, K, EXPAND_WHOLE, H, e) ||
-        expand_h(m, K, part, n, sum_w, EXPAND_WHOLE, *H, scratch, e) ||
-        (with_d && square_alloc(m, K, EXPAND_WHOLE, D, e)))
+    f.scratch = mem_array(par ? par_threads(par) : 1, K * sizeof *f.scratch, e);
+    if (!f.scratch || square_alloc(m, K, EXPAND_WHOLE, H, e))
+        goto out;
+    f.H = *H;
+    if (expand_h(&f, sum_w, par, e) || (with_d && square_alloc(m, K, EXPAND_WHOLE, D, e)))
         goto out;
     for (size_t i = 0; with_d && i < K; i++) {
         double *row = *D + i * K;
 
-        add_parts(part, n, 1, i * K, K, row, scratch);
+        add_parts(part, n, 1, i * K, K, row, f.scratch);
         for (size_t j = 0; j < K; j++)
             row[j] /= sum_w;
     }
     rc = 0;
 out:
-    free(scratch);
+    free(f.scratch);
     return rc;
 }

@@ -181,6 +181,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
                               &(struct link_opts){.name = "write",
                                                   .takes = pump_kinds(take),
                                                   .reads = pump_kinds(take),
+                                                  .credit_late = 1,
                                                   .run_id = &io->run,
                                                   .elastic = 1,
                                                   .lease = &c->lease,

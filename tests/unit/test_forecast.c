@@ -309,7 +309,8 @@ static void memory_of_weights(void **state)
     f.weighted = 1000;
     assert_int_equal(forward_forecast_make(&o, &config, &f, &y, &e), 0);
     chunks = (double)(y.bytes - x.bytes) / (4000.0 * (double)f.chunk);
-    assert_true(chunks > forecast_share(&f) + 1 && chunks < forecast_share(&f) + 4);
+    /* three under way, one that is made, and what may be between */
+    assert_true(chunks > forecast_share(&f) + 1 && chunks < forecast_share(&f) + 5);
 }
 
 static void is_room(struct store_room r, uint64_t h, uint64_t x)

@@ -186,6 +186,53 @@ static void test_stays_mapped(void **state)
     assert_int_equal(mapped(), before - 1);
 }
 
+/* Another process with a block of its own, and what names it. */
+static pid_t owner(unsigned char handle[SHARE_HANDLE])
+{
+    int way[2];
+    pid_t pid;
+
+    assert_int_equal(pipe(way), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        unsigned char mine[SHARE_HANDLE];
+        char *at = share_probe(MIB);
+
+        if (at && share_find(at, MIB, mine))
+            memset(at, 'o', MIB);
+        if (!at || write(way[1], mine, sizeof mine) != sizeof mine)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(way[0], handle, SHARE_HANDLE), SHARE_HANDLE);
+    close(way[0]);
+    close(way[1]);
+    return pid;
+}
+
+/* Of a process that was killed nothing stays mapped once others are read. */
+static void test_of_the_dead(void **state)
+{
+    unsigned char handle[SHARE_HANDLE];
+    const int before = mapped();
+    struct err e = {0};
+    struct part p;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        const pid_t pid = owner(handle);
+
+        assert_int_equal(share_open(pid, handle, MIB, SHARE_TO_READ, &p, &e), 0);
+        assert_int_equal(((const char *)p.data)[MIB - 1], 'o');
+        part_release(&p);
+        assert_int_equal(mapped(), before + 1);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+    }
+}
+
 static void test_only_read(void **state)
 {
     unsigned char handle[SHARE_HANDLE];
@@ -415,7 +462,8 @@ int main(void)
         cmocka_unit_test(test_hostile),      cmocka_unit_test(test_used_again_when_read),
         cmocka_unit_test(test_reader_dies),  cmocka_unit_test(test_writer_dies),
         cmocka_unit_test(test_runs_out),     cmocka_unit_test(test_moves),
-        cmocka_unit_test(test_stays_mapped), cmocka_unit_test(test_only_read),
+        cmocka_unit_test(test_stays_mapped), cmocka_unit_test(test_of_the_dead),
+        cmocka_unit_test(test_only_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

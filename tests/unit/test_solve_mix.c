@@ -439,7 +439,7 @@ static void a_mix_is_that_of_plain_loops(void **state)
     part[0] = (struct expand_part){v.classes[0].S, v.classes[0].D, 0.7};
     part[1] = (struct expand_part){v.classes[1].S, v.classes[1].D, 3};
     sum_w = 0.7 * v.classes[0].sum_w + 3 * v.classes[1].sum_w;
-    assert_int_equal(expand_mix(m, K, part, 2, sum_w, &H, &D, &e), 0);
+    assert_int_equal(expand_mix(m, K, part, 2, sum_w, NULL, &H, &D, &e), 0);
     for (size_t i = 0; i < K; i++)
         for (size_t j = 0; j < K; j++) {
             const size_t at = i >= j ? i * (i + 1) / 2 + j : j * (j + 1) / 2 + i;
