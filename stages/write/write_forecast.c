@@ -3,10 +3,14 @@
  * weights. */
 #include "write_forecast.h"
 
+#include <math.h>
+#include "../../common/wire/share.h"
+
 #define OWN (3.8 * FORECAST_MIB)
 #define OF_WEIGHT 2.7 /* bytes: its code, as it came and packed, and what is in work */
+#define OTHERS 0.3    /* and those of a block's other sites, which stay mapped */
 
 uint64_t write_forecast_memory(const struct forecast *f)
 {
-    return (uint64_t)(OWN + OF_WEIGHT * f->weights);
+    return (uint64_t)(OWN + OF_WEIGHT * f->weights + fmin(OTHERS * f->weights, SHARE_MAPPED));
 }
