@@ -297,16 +297,27 @@ static int host_lost(const struct loop *l, struct err *e)
     return l->s->hosts && l->started && hosts_lost(l->s->hosts, e);
 }
 
+/* Those of the children that are open: the dead are no reason to wait for more than there may be
+ * descriptors. */
+static size_t poll_children(const struct supervise *s, struct pollfd *p)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        if (s->child[i].err.fd >= 0)
+            p[n++] = (struct pollfd){.fd = s->child[i].err.fd, .events = POLLIN};
+        if (s->child[i].status.fd >= 0)
+            p[n++] = (struct pollfd){.fd = s->child[i].status.fd, .events = POLLIN};
+    }
+    return n;
+}
+
 /* Waits for anything to happen, at most a tick, and deals with it. */
 static int turn(struct loop *l, struct pollfd *p, struct err *e)
 {
-    size_t n = l->s->plan->count, all = 1 + 2 * n;
+    const size_t n = l->s->plan->count, all = 1 + poll_children(l->s, p + 1);
 
     p[0] = (struct pollfd){.fd = l->s->sigfd, .events = POLLIN};
-    for (size_t i = 0; i < n; i++) {
-        p[1 + 2 * i] = (struct pollfd){.fd = l->s->child[i].err.fd, .events = POLLIN};
-        p[2 + 2 * i] = (struct pollfd){.fd = l->s->child[i].status.fd, .events = POLLIN};
-    }
     control_poll(l->s->control, p + all);
     if (poll(p, all + CONTROL_FDS, TICK_MS) < 0 && errno != EINTR)
         return errno == EINVAL
@@ -315,12 +326,12 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
                              "descriptors than the %zu that it takes: raise the limit (ulimit -n)",
                              all + CONTROL_FDS)
                    : err_sys(e, "cannot wait for the stages");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0, at = 1; i < n; i++) {
         struct child *c = &l->s->child[i];
 
-        if (p[1 + 2 * i].revents)
+        if (at < all && p[at].fd == c->err.fd && p[at++].revents)
             child_read(&c->err, on_stderr, l, c);
-        if (p[2 + 2 * i].revents)
+        if (at < all && p[at].fd == c->status.fd && p[at++].revents)
             child_read(&c->status, on_status, l, c);
     }
     on_signals(l);
