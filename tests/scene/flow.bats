@@ -45,7 +45,8 @@ within() { # MIB OUT OUT STAGE...: none of these took so much more in the second
 
 @test "a slow reducer, solver, writer: the others wait, no memory fills, the same bytes" {
     # the rows of a site are 16 to 48 MiB: so much would wait for a reducer that takes them slowly. With few tokens none
-    # could; of those taken, a reducer keeps some mapped, three messages (of 1/4 and 3/4 MiB) of each width
+    # could; of those taken a reducer keeps some mapped, some messages (1/4 and 3/4 MiB) of each width, and what products
+    # of a type that the CPU has not take beside them comes and goes with the library: 3 to 7 MiB were seen
     local how="--length 256 --chunk-tokens 512 --workers forward=1" slow
     job few --tokens 1024 $how
     job alone --tokens 32768 $how
@@ -54,7 +55,7 @@ within() { # MIB OUT OUT STAGE...: none of these took so much more in the second
     for slow in rows sites; do
         same_bytes alone $slow
         within 5 alone $slow sample forward solve write
-        within 8 few $slow reduce
+        within 16 few $slow reduce
     done
 }
 
