@@ -154,8 +154,9 @@ struct peer {
     struct box *held;         /* taken from the queue, not yet sent */
     size_t next;              /* LINK_ALL: next of the history */
     int end_sent, end_again, ack_due;
-    int given_up;                                      /* and it does not know yet */
-    uint64_t told_received, told_messages, told_bytes; /* LINK_IN: in the last credit */
+    int given_up; /* and it does not know yet */
+    uint64_t told_received, told_messages,
+        told_bytes; /* LINK_IN: in the last credit (written under mu) */
     /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
      * gave. out_*: used up of it. */
     size_t win_messages, win_bytes, out_messages, out_bytes;

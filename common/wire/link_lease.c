@@ -183,9 +183,9 @@ void lease_restart(struct sock *s, struct peer *p)
 
     pthread_mutex_lock(&s->mu);
     rc = stream_begin(s, p, &e);
+    p->told_messages = p->told_bytes = 0;
     pthread_mutex_unlock(&s->mu);
     p->count = p->sum = p->next = 0;
-    p->told_messages = p->told_bytes = 0;
     p->end_sent = p->end_again = p->ack_due = p->cuts = 0;
     p->gap = 0;
     p->heard = p->worked = s->now;
