@@ -19,7 +19,7 @@
 #include "frame_part.h"
 
 #define SHARE_LEAST ((size_t)64 << 10) /* smaller tensors are copied sooner than mapped */
-#define SHARE_IDLE ((size_t)32 << 20)  /* of blocks that who has them keeps, in bytes */
+#define SHARE_IDLE ((size_t)26 << 20)  /* of blocks that who has them keeps, in bytes */
 /* of blocks that who reads them keeps mapped: memory of their owner, as long as that has them */
 #define SHARE_MAPPED ((size_t)64 << 20)
 #define SHARE_HANDLE 24 /* u64 descriptor, u64 inode, u64 number of the use */
