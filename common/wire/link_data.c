@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link_data - data messages and credit: which are taken, in their turn and within what was given,
- * and what is given back for those that the stage is done with. On the link's own thread, but for
- * credit_back. */
+ * and what is given back for those that the stage is done with: said in totals, so that a word of
+ * it that is lost does no harm. On the link's own thread, but for credit_back. */
 #include "../base/fault.h"
 #include "../base/status.h"
 #include "link_impl.h"

@@ -154,14 +154,14 @@ struct peer {
     struct box *held;         /* taken from the queue, not yet sent */
     size_t next;              /* LINK_ALL: next of the history */
     int end_sent, end_again, ack_due;
-    int given_up; /* and it does not know yet */
-    uint64_t told_received, told_messages,
-        told_bytes; /* LINK_IN: in the last credit (written under mu) */
+    int given_up;           /* and it does not know yet */
+    uint64_t told_received; /* LINK_IN: in the last credit */
     /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
      * gave. out_*: used up of it. */
     size_t win_messages, win_bytes, out_messages, out_bytes;
-    size_t largest;      /* LINK_IN: message that came, in bytes (under mu) */
-    struct queue queue;  /* LINK_ANY: chosen for this peer, credit taken */
+    size_t largest;                     /* LINK_IN: message that came, in bytes */
+    uint64_t told_messages, told_bytes; /* LINK_IN: in the last credit */
+    struct queue queue;                 /* LINK_ANY: chosen for this peer, credit taken */
     struct queue kept;   /* LINK_ANY: sent; may have to be sent again, see kept_trim */
     struct queue resend; /* LINK_ANY: lost with a connection; these go first, with their numbers */
     /* of the connection from its first message on. LINK_OUT: as the peer said, LINK_IN: to say */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link_resume - connections break and come again; the stream between two ends goes on. Hello and
  * welcome say how much has arrived, and what has not is sent again under the same numbers; the
- * receiver drops what it has. Credit is said in totals, so that one that is lost does no harm.
- * Where a message comes damaged or not at all, whoever sees it cuts the connection off itself.
+ * receiver drops what it has. Where a message comes damaged or not at all, whoever sees it cuts the
+ * connection off itself.
  *
  * A sender keeps a message until it has arrived; on an elastic link until it has been taken, with
  * hold until it is covered, for then another peer may have to do it. Left out: going on with a

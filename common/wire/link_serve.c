@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 #include "../base/clock.h"
-#include "../base/fault.h"
 #include "../base/log.h"
 #include "../base/status.h"
 #include "link_impl.h"

@@ -29,8 +29,9 @@
 #define REFUSALS 8
 #define FAILS 3 /* handshakes that fail before that is said */
 #define RETRY_S 0.2
-#define RECONNECT_MS \
-    10 /* at first, then twice as long each time: the stages of a run start at once */
+/* at first, then twice as long each time up to the most: the stages of a run start at once */
+#define RECONNECT_MS 10
+#define RECONNECT_MOST_MS 5000
 
 struct zsock {
     void *ctx, *sock, *watch; /* watch: events of connections */
@@ -76,7 +77,7 @@ static int options_set(struct zsock *z, const char *url, const char *identity, s
               option_set(z->sock, ZMQ_SNDBUF, SOCKET_BUFFER) |
               option_set(z->sock, ZMQ_RCVBUF, SOCKET_BUFFER) |
               option_set(z->sock, ZMQ_RECONNECT_IVL, RECONNECT_MS) |
-              option_set(z->sock, ZMQ_RECONNECT_IVL_MAX, 5000) |
+              option_set(z->sock, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS) |
               zmq_setsockopt(z->sock, ZMQ_MAXMSGSIZE, &max, sizeof max);
 
     if (strchr(url, '['))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* write_forecast - see write_forecast.h. Both constants were measured on models of 10M and 135M
- * weights. */
+/* write_forecast - see write_forecast.h. The constants were measured on models of 10M and 135M
+ * weights, what stays mapped on a block of 1B. */
 #include "write_forecast.h"
 
 #include <math.h>
