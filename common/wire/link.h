@@ -75,10 +75,17 @@ struct link_opts {
     size_t peers;
     size_t credit_messages; /* LINK_IN: 0: 4 */
     size_t credit_bytes;    /* LINK_IN: 0: 256 MiB */
+    /* LINK_IN: so many messages instead, as long as they are no more bytes than credit_messages
+     * like the largest that was sent; 0: never more */
+    size_t credit_small;
     /* LINK_IN: credit is given back when the sender is short of it, with that of several messages,
      * or when nothing comes for a while. For links on which nobody is chosen by his credit: each
      * word of it wakes threads at both ends. */
     int credit_late;
+    /* LINK_OUT, LINK_ANY: a message may wait for a few more, so that they go and arrive together:
+     * until they are many, or large, or there is no credit for another, or the stage waits for
+     * anything (link_flush); a second at most. */
+    int send_late;
     enum frame_compress compress; /* LINK_OUT */
     double timeout_s;             /* 0: 30 */
     double stall_s;               /* of a stage behind a peer that answers; 0: 60 */
@@ -139,6 +146,8 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
  * accept every key); waits for one, and says so after 5 seconds. ERR_USE when peers are there, but
  * none takes this kind. */
 int link_send(struct link *l, struct msg **m, struct err *e);
+/* send_late: what waits for more goes now. pump_run does so before it waits. */
+void link_flush(struct link *l);
 /* hold: messages of this id are covered; nobody needs them any more. */
 int link_done(struct link *l, const char *id, struct err *e);
 /* hold: what a peer has had in hand for so many seconds, and nobody has covered, goes to another

@@ -6,12 +6,50 @@
 #include "../base/status.h"
 #include "link_impl.h"
 
-int peer_credit(const struct peer *p, size_t bytes)
+enum { TOGETHER = 3 }; /* messages that go together: more gain little, and come in fits */
+#define TOGETHER_BYTES ((size_t)6 << 20)
+#define GATHER_S \
+    0.1 /* for how long; when nothing else wakes the link's thread, until its next tick */
+
+static int within(const struct peer *p, size_t bytes, size_t messages)
 {
     if (p->out_messages == 0)
         return 1;
-    return p->out_messages < p->win_messages && p->out_bytes < p->win_bytes &&
+    return p->out_messages < messages && p->out_bytes < p->win_bytes &&
            bytes <= p->win_bytes - p->out_bytes;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* All that is under way, and so many bytes, are no more than the window of the largest. */
+static int is_small(const struct peer *p, size_t bytes)
+{
+    return p->win_small &&
+           (double)p->out_bytes + (double)bytes <= (double)p->win_messages * (double)p->largest;
+}
+
+int peer_credit(const struct peer *p, size_t bytes)
+{
+    return within(p, bytes,
+                  is_small(p, bytes) ? most(p->win_small, p->win_messages) : p->win_messages);
+}
+
+int send_can_wait(const struct sock *s, const struct peer *p)
+{
+    size_t bytes = 0, last = 0;
+
+    for (size_t i = 0; i < p->queue.count; i++)
+        bytes += last = p->queue.at[p->queue.head + i]->bytes;
+    return s->l.o.send_late && p->queue.count < TOGETHER && bytes < TOGETHER_BYTES &&
+           peer_credit(p, last);
+}
+
+int send_gathers(const struct sock *s)
+{
+    return s->gathering > 0 && s->now - s->gathering < GATHER_S;
 }
 
 /* ---- what comes in ---- */
@@ -31,7 +69,8 @@ int data_wanted(struct sock *s, struct peer *p, const struct msg *m, size_t byte
     if (message_check(&s->l, m, "", &unsaid) < 0)
         return message_check(&s->l, m, peer_name(s, p, name), e);
     pthread_mutex_lock(&s->mu);
-    may = peer_credit(p, bytes);
+    /* which was the largest may be news to who took another's place here */
+    may = within(p, bytes, most(p->win_small, p->win_messages));
     pthread_mutex_unlock(&s->mu);
     return may ? 1 : err_set(e, ERR_DATA, "%s sends beyond its credit", peer_name(s, p, name));
 }
@@ -115,13 +154,26 @@ static int receipt_can_wait(const struct peer *p)
     return p->memory_of && p->told_received != UINT64_MAX;
 }
 
+/* Messages like those under way for which p has credit. */
+static size_t window_of(const struct peer *p)
+{
+    const double like = (double)p->win_messages * (double)p->largest * (double)p->out_messages;
+
+    if (p->win_small <= p->win_messages || !p->out_bytes)
+        return p->win_messages;
+    if (like >= (double)p->win_small * (double)p->out_bytes)
+        return p->win_small;
+    return most(p->win_messages, (size_t)(like / (double)p->out_bytes));
+}
+
 int credit_can_wait(const struct sock *s, const struct peer *p)
 {
     const uint64_t done = p->back_messages - p->told_messages;
+    const size_t window = window_of(p);
 
     return s->l.o.credit_late && p->largest <= p->win_bytes &&
            p->out_bytes <= p->win_bytes - p->largest &&
-           (p->out_messages < p->win_messages || 2 * done < p->win_messages);
+           (p->out_messages < window || 2 * done < window);
 }
 
 void credit_send(struct sock *s, struct peer *p)

@@ -21,7 +21,7 @@
 #define SAY_LINES 8 /* in this time */
 
 struct hello {
-    int64_t version, messages, bytes;
+    int64_t version, messages, bytes, small;
     const char *name, *run, *instance;
     enum link_dir dir;
     unsigned sends, takes;
@@ -68,6 +68,8 @@ int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind)
     if (!bad && l->dir == LINK_IN)
         bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
               json_set_int(m->meta, "credit_bytes", (int64_t)l->o.credit_bytes) ||
+              (l->o.credit_small &&
+               json_set_int(m->meta, "credit_small", (int64_t)l->o.credit_small)) ||
               (l->o.naccepts && json_set(m->meta, "accepts", accepts_list(&l->o)));
     if (bad) {
         msg_destroy(&m);
@@ -106,7 +108,9 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
     if (h->dir == LINK_OUT)
         return 0;
     return json_need_int(m->meta, "credit_messages", 1, INT32_MAX, &h->messages, "hello", e) < 0 ||
-                   json_need_int(m->meta, "credit_bytes", 1, INT64_MAX, &h->bytes, "hello", e) < 0
+                   json_need_int(m->meta, "credit_bytes", 1, INT64_MAX, &h->bytes, "hello", e) <
+                       0 ||
+                   json_opt_int(m->meta, "credit_small", 0, INT32_MAX, 0, &h->small, "hello", e) < 0
                ? -1
                : 0;
 }
@@ -143,9 +147,11 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
     if (s->l.dir == LINK_IN) {
         p->win_messages = s->l.o.credit_messages;
         p->win_bytes = s->l.o.credit_bytes;
+        p->win_small = s->l.o.credit_small;
     } else {
         p->win_messages = (size_t)h->messages;
         p->win_bytes = (size_t)h->bytes;
+        p->win_small = (size_t)h->small;
     }
     bad = accepts_take(p, h->accepts, &e);
     p->state = PEER_READY;

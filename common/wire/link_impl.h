@@ -99,6 +99,7 @@ struct box {
     size_t but; /* SIZE_MAX: anybody */
     int twice;  /* such a one was made */
 };
+/* link_queue.c */
 struct box *box_create(struct msg *m, struct err *e); /* owns m on success */
 void box_ref(struct box *b);
 void box_unref(struct box **b);
@@ -159,7 +160,8 @@ struct peer {
     /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
      * gave. out_*: used up of it. */
     size_t win_messages, win_bytes, out_messages, out_bytes;
-    size_t largest;                     /* LINK_IN: message that came, in bytes */
+    size_t win_small;                   /* credit_small; 0: none */
+    size_t largest;                     /* message that came or was sent, in bytes */
     uint64_t told_messages, told_bytes; /* LINK_IN: in the last credit */
     struct queue queue;                 /* LINK_ANY: chosen for this peer, credit taken */
     struct queue kept;   /* LINK_ANY: sent; may have to be sent again, see kept_trim */
@@ -176,6 +178,7 @@ struct sock {
     int bound;
     char instance[40];
     int wake, event; /* eventfds: to the link's thread, to the stage */
+    atomic_int told; /* the stage has not looked since it was told by the latter */
     pthread_t thread;
     int started;
     clockid_t clock;
@@ -198,7 +201,8 @@ struct sock {
     pthread_mutex_t mu; /* all below */
     struct peer **peer;
     size_t npeers, room;
-    size_t turn; /* LINK_ANY: where the search for credit starts */
+    size_t turn;      /* LINK_ANY: where the search for credit starts */
+    double gathering; /* send_late: since when messages wait for more; 0: they do not */
     struct queue inbox;
     struct queue history; /* LINK_ALL: head stays 0; NULL: dropped, ask replay */
     size_t history_low;   /* all below are dropped */
@@ -314,6 +318,10 @@ void state_set(struct sock *s, struct peer *p, enum peer_state state); /* link_s
 /* link_data.c: data messages and credit. */
 /* under mu: may a message of this size go? */
 int peer_credit(const struct peer *p, size_t bytes);
+/* LINK_OUT, under mu: may what was placed for p wait for more? */
+int send_can_wait(const struct sock *s, const struct peer *p);
+/* under mu, on the link's thread: messages wait for more, and not for long */
+int send_gathers(const struct sock *s);
 /* LINK_IN: of a data message in its turn, that p may send: 1, before anything of it is unpacked. 0:
  * it comes twice or behind a gap, and is dropped; -1: p may not send it. */
 int data_wanted(struct sock *s, struct peer *p, const struct msg *m, size_t bytes, struct err *e);

@@ -24,7 +24,7 @@ void sock_notify(struct sock *s)
 {
     uint64_t one = 1;
 
-    if (write(s->event, &one, sizeof one) < 0)
+    if (!atomic_exchange(&s->told, 1) && write(s->event, &one, sizeof one) < 0)
         return; /* full: the stage will look anyway */
 }
 
@@ -296,7 +296,7 @@ static struct box *next_take(struct sock *s, struct peer *p)
     if (!b && all)
         b = history_take(s, p);
     pthread_mutex_lock(&s->mu);
-    if (!b && !all)
+    if (!b && !all && !send_gathers(s))
         b = queue_pop(&p->queue);
     if (b && all && p->next == p->count && (may = peer_credit(p, b->bytes))) {
         p->out_messages++;

@@ -328,6 +328,12 @@ static void ping_send(struct sock *s, struct peer *p)
     p->end_again = p->end_sent;
 }
 
+/* After so long without a word to it. */
+static double quiet_s(const struct sock *s, const struct peer *p)
+{
+    return p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
+}
+
 static double grace_s(const struct sock *s)
 {
     return strstr(s->l.endpoint, "tcp://") ? GRACE_TCP_S : GRACE_IPC_S;
@@ -360,7 +366,6 @@ static void stall_tick(struct sock *s, struct peer *p)
 
 static void peer_tick(struct sock *s, struct peer *p)
 {
-    double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
     char why[128];
 
     if (p->state != PEER_READY || (p->awaited && p->down > 0))
@@ -377,26 +382,35 @@ static void peer_tick(struct sock *s, struct peer *p)
         peer_left(s, p, ERR_SYS, why);
         return;
     }
-    if (s->now - p->sent >= quiet && (s->bound || p->down <= 0))
+    if (s->now - p->sent >= quiet_s(s, p) && (s->bound || p->down <= 0))
         ping_send(s, p);
     stall_tick(s, p);
 }
 
+/* Until the next ping is due. */
+static int ping_ms(const struct sock *s, const struct peer *p)
+{
+    const double left = p->sent + quiet_s(s, p) - s->now;
+
+    return left > 0 ? (int)(left * 1000) + 1 : 100; /* or it could not be sent */
+}
+
 static int tick_ms(const struct sock *s)
 {
-    int ms = s->hello_at > 0 || s->now < s->probe_until ? 100 : (int)(ping_s(s) * 500) + 1;
+    int ms = s->hello_at > 0 || s->now < s->probe_until || s->full_at > 0
+                 ? 100
+                 : (int)(ping_s(s) * 1000) + 1;
 
-    if (s->full_at > 0 && ms > 100)
-        ms = 100;
     if (zsock_strangers(s->z))
         return SWEEP_MS;
 
     for (size_t i = 0; i < s->npeers; i++) {
         const struct peer *p = s->peer[i];
-        const int late = s->l.o.credit_late && p->out_messages;
+        const int late = s->l.o.credit_late && p->out_messages,
+                  due = p->down > 0 || p->gap > 0 || late ? 100 : ping_ms(s, p);
 
-        if ((p->down > 0 || p->gap > 0 || late) && p->state == PEER_READY)
-            ms = 100;
+        if (p->state == PEER_READY && due < ms)
+            ms = due;
     }
     return ms;
 }

@@ -19,81 +19,6 @@
 /* how long a stage that is asked to stop still waits for credit or acknowledgement */
 #define DRAIN_S 5.0
 
-struct box *box_create(struct msg *m, struct err *e)
-{
-    struct box *b = mem_array(1, sizeof *b, e);
-
-    if (!b)
-        return NULL;
-    atomic_init(&b->refs, 1);
-    b->m = m;
-    b->but = SIZE_MAX;
-    b->bytes = msg_bytes(m);
-    return b;
-}
-
-void box_ref(struct box *b)
-{
-    atomic_fetch_add(&b->refs, 1);
-}
-
-void box_unref(struct box **b)
-{
-    struct box *gone = *b;
-
-    *b = NULL;
-    if (!gone || atomic_fetch_sub(&gone->refs, 1) != 1)
-        return;
-    msg_destroy(&gone->m);
-    box_unref(&gone->base);
-    free(gone);
-}
-
-int queue_push(struct queue *q, struct box *b, struct err *e)
-{
-    if (q->count == 0)
-        q->head = 0;
-    if (q->head > 64 && q->head > q->count) {
-        memmove(q->at, q->at + q->head, q->count * sizeof *q->at);
-        q->head = 0;
-    }
-    if (mem_grow((void **)&q->at, &q->room, q->head + q->count + 1, sizeof *q->at, e) < 0)
-        return -1;
-    q->at[q->head + q->count++] = b;
-    return 0;
-}
-
-struct box *queue_pop(struct queue *q)
-{
-    if (!q->count)
-        return NULL;
-    q->count--;
-    return q->at[q->head++];
-}
-
-void queue_unpop(struct queue *q, struct box *b)
-{
-    q->count++;
-    q->at[--q->head] = b;
-}
-
-struct box *queue_take(struct queue *q, size_t i)
-{
-    struct box **at = q->at + q->head, *b = at[i];
-
-    q->count--;
-    memmove(at + i, at + i + 1, (q->count - i) * sizeof *at);
-    return b;
-}
-
-void queue_clear(struct queue *q)
-{
-    for (size_t i = 0; i < q->count; i++)
-        box_unref(&q->at[q->head + i]);
-    free(q->at);
-    *q = (struct queue){0};
-}
-
 static void wake(struct sock *s)
 {
     uint64_t one = 1;
@@ -102,12 +27,26 @@ static void wake(struct sock *s)
         return; /* full: it is awake anyway */
 }
 
+/* The stage looks: what is news from here on is told again. */
 static void event_clear(struct sock *s)
 {
     uint64_t n;
 
     if (read(s->event, &n, sizeof n) < 0)
-        return; /* nothing there */
+        n = 0; /* nothing there */
+    atomic_store(&s->told, 0);
+}
+
+static void flush(struct sock *s)
+{
+    int gathering;
+
+    pthread_mutex_lock(&s->mu);
+    gathering = s->gathering > 0;
+    s->gathering = 0;
+    pthread_mutex_unlock(&s->mu);
+    if (gathering)
+        wake(s);
 }
 
 size_t peers_present(const struct sock *s, enum peer_state least)
@@ -153,6 +92,7 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
             break;
         }
         next = until >= 0 && until < next ? until : next;
+        flush(s);
         if (poll(p, 2, wait_ms(next)) < 0 && errno != EINTR) {
             r = err_sys(e, "cannot wait for %s", s->l.address);
             break;
@@ -238,8 +178,13 @@ static int box_place(struct sock *s, struct peer *p, struct box *b, struct err *
     if (p) {
         p->out_messages++;
         p->out_bytes += b->bytes;
+        p->largest = b->bytes > p->largest ? b->bytes : p->largest;
         s->turn = p->number + 1;
     }
+    if (!p || !send_can_wait(s, p))
+        s->gathering = 0;
+    else if (s->gathering <= 0)
+        s->gathering = clock_wall();
     s->st.messages++;
     s->st.bytes_raw += b->bytes;
     return 1;
@@ -311,8 +256,15 @@ static int sock_send(struct link *l, size_t peer, struct msg **m, struct err *e)
                                l->address);
     }
     *m = NULL;
-    wake(s);
+    if (s->gathering <= 0)
+        wake(s);
     return 0;
+}
+
+void link_flush(struct link *l)
+{
+    if (link_is_sock(l))
+        flush((struct sock *)l);
 }
 
 static int ask_peers(struct sock *s, void *ctx, struct err *e)
@@ -386,6 +338,7 @@ static int sock_end(struct link *l, int complete, const char *why, struct err *e
         return 0;
     }
     s->ending = 1;
+    s->gathering = 0;
     s->complete = complete;
     if (why)
         strncpy(s->why, why, sizeof s->why - 1);
@@ -468,6 +421,7 @@ static void sock_close(struct link *l)
     if (s->started) {
         pthread_mutex_lock(&s->mu);
         s->stop = 1;
+        s->gathering = 0;
         pthread_mutex_unlock(&s->mu);
         wake(s);
         pthread_join(s->thread, NULL);

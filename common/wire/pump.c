@@ -118,6 +118,9 @@ int pump_run(struct pump *p, struct err *e)
                 open[n++] = &p->in[i];
         if (n == 0 || (p->done && p->done(p->ctx)))
             return 1;
+        for (size_t i = 0; i < PUMP_OUTS; i++)
+            if (p->out[i])
+                link_flush(p->out[i]);
         pause_wait();
         if (sig_draining())
             return 0;

@@ -133,6 +133,9 @@ static int commit_by_folder(struct forward_io_links *l, struct err *e)
 {
     int rc;
 
+    link_flush(l->rows);
+    if (l->images)
+        link_flush(l->images);
     do {
         rc = follow_next(l->follow, l->awaited, &l->commit, FOLLOW_STEP_MS, e);
         if (rc == 2 && link_output_check(e) != 0)
@@ -343,6 +346,7 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
     l->placed = l->commits && c->lease.place[0];
     o.remakes = l->placed;
     o.sends = LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS);
+    o.send_late = 1;
     o.compress = s->zstd ? FRAME_ZSTD : FRAME_RAW;
     if (!(l->rows = link_open(s->out, LINK_OUT, &o, e)))
         return -1;

@@ -28,6 +28,9 @@
  * more lets credit be given back for two at a time. More do not make a run faster, but its memory
  * uncertain. */
 #define REDUCE_WINDOW 3
+/* Of small ones as many as are no more bytes than so many of the largest: those of one wait for
+ * each other, and wake threads once. */
+#define REDUCE_SMALL 6
 
 struct reduce;
 

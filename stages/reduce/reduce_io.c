@@ -259,6 +259,7 @@ static struct link *open_rows(struct reduce_io *io, const struct stage *s, struc
                                          .naccepts = c->only.count,
                                          .peers = (size_t)c->peers + (c->apart != 0),
                                          .credit_messages = REDUCE_WINDOW,
+                                         .credit_small = REDUCE_SMALL,
                                          .credit_bytes = c->credit,
                                          .credit_late = 1,
                                          .keys = s->keys,

@@ -9,27 +9,34 @@ static void may_wait(void **state)
         int late;
         size_t window, bytes, out, out_bytes, largest, done;
         int waits;
-    } t[] =
-        {
-            {0, 3, 100, 1, 10, 10, 1, 0}, /* not asked for */
-            {1, 3, 100, 1, 10, 10, 1, 1}, /* the sender has credit for two more */
-            {1, 3, 100, 2, 20, 10, 2, 1}, /* for one, though nothing is in hand */
-            {1, 3, 100, 3, 30, 10, 0, 1}, /* for none, but nothing is done */
-            {1, 3, 100, 3, 30, 10, 1, 1}, /* one is; two are in hand */
-            {1, 3, 100, 3, 30, 10, 2, 0}, /* half of the window is done */
-            {1, 4, 100, 4, 40, 10, 2, 0},
-            {1, 1, 100, 1, 10, 10, 0, 1},
-            {1, 1, 100, 1, 10, 10, 1, 0},
-            {1, 3, 100, 1, 90, 10, 1, 1}, /* bytes for one more like the largest */
-            {1, 3, 100, 1, 91, 10, 1, 0},
-            {1, 3, 100, 1, 200, 200, 1, 0}, /* larger than the window: alone */
-        };
+        size_t small;
+    } t[] = {
+        {0, 3, 100, 1, 10, 10, 1, 0, 0}, /* not asked for */
+        {1, 3, 100, 1, 10, 10, 1, 1, 0}, /* the sender has credit for two more */
+        {1, 3, 100, 2, 20, 10, 2, 1, 0}, /* for one, though nothing is in hand */
+        {1, 3, 100, 3, 30, 10, 0, 1, 0}, /* for none, but nothing is done */
+        {1, 3, 100, 3, 30, 10, 1, 1, 0}, /* one is; two are in hand */
+        {1, 3, 100, 3, 30, 10, 2, 0, 0}, /* half of the window is done */
+        {1, 4, 100, 4, 40, 10, 2, 0, 0},
+        {1, 1, 100, 1, 10, 10, 0, 1, 0},
+        {1, 1, 100, 1, 10, 10, 1, 0, 0},
+        {1, 3, 100, 1, 90, 10, 1, 1, 0}, /* bytes for one more like the largest */
+        {1, 3, 100, 1, 91, 10, 1, 0, 0},
+        {1, 3, 100, 1, 200, 200, 1, 0, 0}, /* larger than the window: alone */
+        {1, 3, 100, 3, 30, 20, 2, 1, 6},   /* six small ones are no more than three large */
+        {1, 3, 100, 6, 60, 20, 2, 1, 6},
+        {1, 3, 100, 6, 60, 20, 3, 0, 6},
+        {1, 3, 100, 4, 60, 20, 1, 1, 6}, /* four of 15 are as much as three of 20 */
+        {1, 3, 100, 4, 60, 20, 2, 0, 6},
+        {1, 3, 100, 3, 60, 20, 2, 0, 6},
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         struct sock s = {.l = {.o = {.credit_late = t[i].late}}};
         const struct peer p = {.win_messages = t[i].window,
                                .win_bytes = t[i].bytes,
+                               .win_small = t[i].small,
                                .out_messages = t[i].out,
                                .out_bytes = t[i].out_bytes,
                                .largest = t[i].largest,
