@@ -22,7 +22,7 @@
 #include "blas_tile.h"
 #include "dtype.h"
 
-enum { CROSS_TILE = 256 };
+enum { CROSS_TILE = 256, GRAM_PIECE = 32 };
 
 /* ---- what the numbers depend on ---- */
 
@@ -186,20 +186,41 @@ struct gram_job {
     void *ctx;
 };
 
-/* Panel of rows [r, r + BLAS_GRAM_ROWS) against all columns up to its own end: flat tiles waste
- * little above the diagonal. */
+/* rows x cols of S from (r, c) on. */
+static int gram_tile(const struct gram_job *j, size_t r, size_t rows, size_t c, size_t cols,
+                     float *s, struct err *e)
+{
+    return j->x16 ? tile_bf16(1, 0, rows, cols, j->T, j->x16 + r, j->ldx, j->x16 + c, j->ldx, s,
+                              j->lds, 0, e)
+                  : tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32 + c, j->ldx, s,
+                             j->lds, 0, e);
+}
+
+/* Rows [r, r + rows) up to the diagonal: all columns before r at once, then the others by pieces so
+ * small that they waste little above it. */
+static int gram_pieces(const struct gram_job *j, size_t r, size_t rows, float *s, struct err *e)
+{
+    int rc = r ? gram_tile(j, r, rows, 0, r, s, e) : 0;
+
+    for (size_t d = 0, n; rc == 0 && d < rows; d += n) {
+        n = least(GRAM_PIECE, rows - d);
+        rc = gram_tile(j, r + d, n, r, d + n, s + d * j->lds + r, e);
+    }
+    return rc;
+}
+
+/* Panel of rows [r, r + BLAS_GRAM_ROWS). Those of bf16 are one tile: the library packs the columns
+ * of each piece again, which takes longer than what pieces save. So is one that is all of S, which
+ * may be dense: the library has another kernel then. */
 static int gram_panel(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct gram_job *j = ctx;
     size_t r = (j->panels - 1 - i) * BLAS_GRAM_ROWS; /* the longest first */
-    size_t rows = least(BLAS_GRAM_ROWS, j->K - r), cols = r + rows;
+    size_t rows = least(BLAS_GRAM_ROWS, j->K - r);
     float *s = j->s + (j->take ? worker * BLAS_GRAM_ROWS : r) * j->lds;
-    int rc;
+    int rc = j->x16 || j->panels == 1 ? gram_tile(j, r, rows, 0, r + rows, s, e)
+                                      : gram_pieces(j, r, rows, s, e);
 
-    if (j->x16)
-        rc = tile_bf16(1, 0, rows, cols, j->T, j->x16 + r, j->ldx, j->x16, j->ldx, s, j->lds, 0, e);
-    else
-        rc = tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32, j->ldx, s, j->lds, 0, e);
     return rc < 0 || !j->take ? rc : j->take(j->ctx, r, rows, s, j->lds, e);
 }
 

@@ -240,6 +240,7 @@ static void test_gram(void **state)
         gram_case(7, 96, bf16);
         gram_case(130, 97, bf16);
         gram_case(600, 300, bf16);
+        gram_case(40, 225, bf16); /* a last panel of one whole piece and one row */
     }
 }
 
