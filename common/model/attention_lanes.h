@@ -2,8 +2,8 @@
 /* attention_lanes - the loops of attention_tile.c, which includes this once for each width of
  * registers; no guard for that. Before it are defined: NAME(x), the name of a function of this
  * width; TARGET, its attributes; vec and ints, vectors of W floats and of as many int32_t; GROUP,
- * how many sums per vector of lanes fit in the registers; FMA(a, b, c) = a b + c; ALL(x), a vector
- * of the same number. */
+ * how many sums per vector of lanes fit in the registers; FMA(a, b, c) = a b + c; MAX(a, b), a
+ * where it is more than b; ALL(x), a vector of the same number. */
 #define PARTS (ATTENTION_LANES / W)
 #define LANE_INLINE static inline __attribute__((always_inline)) TARGET
 
@@ -110,7 +110,7 @@ TARGET static void NAME(softmax)(const struct attention_tile *t, float *s, float
                 x = NAME(choose)((ints)(low <= key) & (ints)(high > key), x, ALL(ATTENTION_UNSEEN));
                 NAME(store)(at, x);
             }
-            most = NAME(choose)((ints)(x > most), x, most);
+            most = MAX(x, most);
         }
         sum = NAME(power)(before - most);
         NAME(store)(factor + j, sum);
@@ -158,4 +158,5 @@ TARGET static void NAME(values)(const struct attention_tile *t, const float *s, 
 #undef W
 #undef GROUP
 #undef FMA
+#undef MAX
 #undef ALL

@@ -30,6 +30,7 @@ typedef int32_t ints_512 __attribute__((vector_size(64)));
 #    define W 16
 #    define GROUP 12
 #    define FMA(a, b, c) (vec) _mm512_fmadd_ps(a, b, c)
+#    define MAX(a, b) (vec) _mm512_max_ps(a, b)
 #    define ALL(x) (vec) _mm512_set1_ps(x)
 #    include "attention_lanes.h"
 
@@ -42,6 +43,7 @@ typedef int32_t ints_256 __attribute__((vector_size(32)));
 #    define W 8
 #    define GROUP 6
 #    define FMA(a, b, c) (vec) _mm256_fmadd_ps(a, b, c)
+#    define MAX(a, b) (vec) _mm256_max_ps(a, b)
 #    define ALL(x) (vec) _mm256_set1_ps(x)
 #    include "attention_lanes.h"
 #endif
@@ -55,6 +57,7 @@ typedef int32_t ints_128 __attribute__((vector_size(16)));
 #define W 4
 #define GROUP 3
 #define FMA(a, b, c) ((a) * (b) + (c))
+#define MAX(a, b) choose_128((ints)((a) > (b)), a, b)
 #define ALL(x) ((vec){x, x, x, x})
 #include "attention_lanes.h"
 
