@@ -108,8 +108,10 @@ static void usage(FILE *f)
           "                          ('ptq recipes' lists them)\n"
           "  --NAME VALUE            an option of the recipe or of its stages: 'ptq run RECIPE\n"
           "                          --help' lists them all\n"
-          "  --STAGE.NAME VALUE      the same for one stage, where several have it\n",
+          "  --STAGE.NAME VALUE      the same for one stage, where several have it\n"
+          "  BYTES, N of tokens      may end in K, M, G or T: 64K, 2G\n",
           f);
+    opt_defaults(no_group, OWN_GROUPS, NULL);
     for (size_t i = 0; i < OWN_GROUPS; i++)
         opt_print(f, &no_group[i], NULL, NULL);
     fputs("  -h, --help              Show this help\n\n"

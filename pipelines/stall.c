@@ -2,15 +2,18 @@
 /* stall - see stall.h. */
 #include "stall.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../common/base/log.h"
+#include "needless.h"
 
-#define GAP_S 5.0 /* we ourselves stood still: nobody else is to blame */
-#define BUSY 0.1  /* of a core: it computes */
+#define GAP_S 5.0   /* we ourselves stood still: nobody else is to blame */
+#define BUSY 0.1    /* of a core: it computes */
+#define LEFT_S 30.0 /* until one that says nothing is ended, when nobody waits for its work */
 
 /* CPU seconds of a process so far; -1: not known. */
 static double cpu_of(pid_t pid)
@@ -79,6 +82,21 @@ static void look(struct child *c, double stall, double now)
     c->stall_cpu = -1;
 }
 
+/* The checkpoint has all that it would make, and the run waits for it alone. */
+static int is_left(const struct supervise *s, const struct child *c, double now)
+{
+    return now - c->alive > LEFT_S && needless_feeds(c->plan) && needless_delivered(s);
+}
+
+static void end_left(struct child *c, double now)
+{
+    log_warn("%s (process %ld) has said nothing for %.0f s, and the writer has all of its work: it "
+             "is ended",
+             c->plan->label, (long)c->pid, now - c->alive);
+    child_signal(c, SIGKILL);
+    c->alive = now;
+}
+
 void stall_tick(struct supervise *s, double now)
 {
     const double gap = s->looked > 0 ? now - s->looked : 0;
@@ -91,6 +109,8 @@ void stall_tick(struct supervise *s, double now)
             continue;
         if (gap > GAP_S)
             c->alive += gap;
+        else if (is_left(s, c, now))
+            end_left(c, now);
         else if (now - c->alive > s->stall / 2)
             look(c, s->stall, now);
     }

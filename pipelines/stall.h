@@ -2,7 +2,8 @@
 /* stall - finds the process of a run that does nothing: its links may answer, it may spin or hang.
  * Each one of ours says every second that its own thread goes on (status.h); one that has not
  * for supervise.stall seconds is named, with since when and whether it computes, and again each
- * time that has doubled. It is not ended: one step of a large model may take that long. */
+ * time that has doubled. It is not ended: one step of a large model may take that long; but one of
+ * whose work the checkpoint has all is, after half a minute. */
 #ifndef PTQ_STALL_H
 #define PTQ_STALL_H
 

@@ -21,12 +21,12 @@
 #include "../common/base/status.h"
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
-#include "../common/wire/link_zmq.h"
 #include "cause.h"
 #include "crew.h"
 #include "hold.h"
 #include "hosts.h"
 #include "hosts_gain.h"
+#include "needless.h"
 #include "replace.h"
 #include "restart.h"
 #include "room.h"
@@ -124,41 +124,6 @@ static void on_status(void *ctx, struct child *c, char *text)
     json_destroy(&j);
 }
 
-/* All that it makes goes to other stages: once the checkpoint is complete nobody misses it. */
-static int feeds(const struct launch_process *p)
-{
-    int fed = 0;
-
-    for (size_t k = 1; k + 1 < p->argc && p->ours; k++) {
-        const char *to = p->argv[k + 1] + (p->argv[k + 1][0] == '@');
-
-        if (strcmp(p->argv[k], "--record") == 0)
-            return 0;
-        fed = fed || (strcmp(p->argv[k], "--out") == 0 &&
-                      (strncmp(to, "ipc://", 6) == 0 || zsock_is_tcp(to)));
-    }
-    return fed;
-}
-
-/* The writers have all commits: they have published their checkpoints, or are about to. */
-static int delivered(const struct supervise *s)
-{
-    size_t writers = 0;
-
-    for (size_t i = 0; i < s->plan->count; i++) {
-        const struct child *c = &s->child[i];
-        const char *slash = strrchr(c->plan->program, '/');
-
-        if (c->past || strcmp(slash ? slash + 1 : c->plan->program, "ptq-write") != 0)
-            continue;
-        writers++;
-        if (c->exited ? c->code != 0
-                      : !child_says(c, STATUS_ASSEMBLE) && !child_says(c, STATUS_PUBLISHED))
-            return 0;
-    }
-    return writers > 0;
-}
-
 static int ended_badly(const struct child *c)
 {
     return c->exited && c->code != 0 && !c->forgiven;
@@ -169,10 +134,10 @@ static int forgive(struct loop *l)
 {
     struct supervise *s = l->s;
 
-    if (!delivered(s))
+    if (!needless_delivered(s))
         return 0;
     for (size_t i = 0; i < s->plan->count; i++)
-        if (ended_badly(&s->child[i]) && !feeds(s->child[i].plan))
+        if (ended_badly(&s->child[i]) && !needless_feeds(s->child[i].plan))
             return 0;
     for (size_t i = 0; i < s->plan->count; i++)
         if (ended_badly(&s->child[i])) {

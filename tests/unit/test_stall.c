@@ -122,12 +122,51 @@ static void test_text(void **state)
     assert_non_null(strstr(text, "the stages begin again behind the last commit"));
 }
 
+/* The writer has all: who says nothing is ended, and only he; as long as it has not, nobody is. */
+static void test_left(void **state)
+{
+    struct set x;
+    char *argv[] = {(char *)(uintptr_t) "ptq-solve", (char *)(uintptr_t) "--out",
+                    (char *)(uintptr_t) "ipc:///tmp/solutions", NULL};
+    pid_t pid = fork();
+    int status;
+
+    (void)state;
+    if (pid == 0) {
+        setpgid(0, 0);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    set_make(&x, pid);
+    x.process[0].program = (char *)(uintptr_t) "/usr/bin/ptq-write";
+    x.process[1].program = (char *)(uintptr_t) "/usr/bin/ptq-solve";
+    x.process[2].program = (char *)(uintptr_t) "cat";
+    x.process[1].argv = argv;
+    x.process[1].argc = 3;
+    x.child[2].exited = x.child[0].exited = 1;
+    x.child[0].code = 111;
+    assert_string_equal(ticks(&x.s, 101, 150), "");
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+    x.child[0].code = 0;
+    x.child[1].alive = 125;
+    assert_string_equal(ticks(&x.s, 151, 155), "");
+    assert_non_null(strstr(tick(&x.s, 156), "solve.2 (process "));
+    assert_non_null(strstr(said, "has said nothing for 31 s, and the writer has all of its work"));
+    assert_string_equal(tick(&x.s, 157), "");
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stands_still),
         cmocka_unit_test(test_we_stood_still),
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_left),
     };
 
     return cmocka_run_group_tests_name("stall", tests, NULL, NULL);
