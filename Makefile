@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test fire check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test fire check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best bench-slide fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -171,5 +171,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test fire check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test fire check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-slide bench-best fuzz fuzz-run install uninstall clean
 .SECONDARY:
