@@ -8,8 +8,7 @@
 
 enum { TOGETHER = 3 }; /* messages that go together: more gain little, and come in fits */
 #define TOGETHER_BYTES ((size_t)6 << 20)
-#define GATHER_S \
-    0.1 /* for how long; when nothing else wakes the link's thread, until its next tick */
+#define GATHER_S 0.4 /* for how long; where nothing wakes the link's thread, until its next tick */
 
 static int within(const struct peer *p, size_t bytes, size_t messages)
 {
