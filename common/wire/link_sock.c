@@ -37,16 +37,15 @@ static void event_clear(struct sock *s)
     atomic_store(&s->told, 0);
 }
 
+/* Only the stage writes when they began to wait. */
 static void flush(struct sock *s)
 {
-    int gathering;
-
+    if (s->gathering <= 0)
+        return;
     pthread_mutex_lock(&s->mu);
-    gathering = s->gathering > 0;
     s->gathering = 0;
     pthread_mutex_unlock(&s->mu);
-    if (gathering)
-        wake(s);
+    wake(s);
 }
 
 size_t peers_present(const struct sock *s, enum peer_state least)
